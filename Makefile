@@ -1,0 +1,126 @@
+# `make help` explains the targets. Recipes need bash and GNU make, 3.81 or newer.
+SHELL := bash
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+# Build each module alone, as its users get it, and not with the versions that go.work would mix in.
+export GOWORK := off
+
+MODULES ?= $(sort $(patsubst %/,%,$(dir $(shell find . -name go.mod \
+	-not -path './tools/*' -not -path '*/.*' -not -path '*/testdata/*'))))
+EACH = tools/each "$(MODULES)"
+
+# The race detector needs cgo and a C compiler.
+RACE = $(shell [ "$$(go env CGO_ENABLED)" = 1 ] && cc=$$(go env CC) && command -v $${cc%% *} >/dev/null && echo -race)
+SAY_RACE = [ -n "$(RACE)" ] || echo "make $@: without the race detector, which needs cgo and a C compiler"
+
+# Where tests find the programs that `make tools` built.
+export TIDEGATE_TOOLS := $(CURDIR)/.tools/bin
+SERVERS := versitygw minio
+TOOLS   := golangci-lint $(SERVERS)
+include tools/pins.mk
+
+.PHONY: help
+## Explain the targets.
+help:
+	@awk '/^## / { doc = doc (doc ? sprintf("\n%18s", "") : "") substr($$0, 4); next } \
+		doc && /^[a-z-]+:/ { sub(/:.*/, ""); printf "  make %-10s %s\n", $$0, doc } \
+		{ doc = "" }' Makefile
+	@echo
+	@echo 'MODULES="DIR ..." limits a target to some of: $(MODULES).'
+	@echo 'Times are for two cores. Cold: with empty Go caches. Warm: again, with nothing changed.'
+
+.PHONY: demo
+## Run the demonstration: a backup that survives failing services (examples/backup).
+## ARGS: its flags. A minute cold.
+demo:
+	@cd examples && go run ./backup $(ARGS)
+
+.PHONY: test
+## Vet and test every module with the race detector. Needs Go, git and a C compiler, no server.
+## RUN: regexp of tests. 5 minutes cold, 1 warm.
+test:
+	@$(EACH) 'go vet ./... && go test $(RACE) -shuffle=on -run "$${RUN-}" ./...'; code=$$?; \
+	$(SAY_RACE); exit $$code
+
+.PHONY: test-real
+## Build the servers, then run the tests against them: TestReal..., under the build tag real.
+## RUN: regexp of tests. 10 minutes cold, 1 warm.
+test-real:
+	@$(MAKE) --keep-going $(SERVERS:%=.tools/bin/%) || true
+	@$(EACH) '$(CURDIR)/tools/test-real $(RACE)'; code=$$?; $(SAY_RACE); \
+	for s in $(SERVERS); do \
+		[ -x .tools/bin/$$s ] || { echo "make $@: no $$s, its build failed; its tests did not run"; [ -z "$$CI" ] || code=1; }; \
+	done; exit $$code
+
+.PHONY: ci
+## Everything that a change must pass: tidy-check, lint, test, test-real. Goes on after a failure.
+## 20 minutes cold, 4 warm.
+ci:
+	@failed=; for t in tidy-check lint test test-real; do \
+		echo "== make $$t"; $(MAKE) $$t || failed="$$failed $$t"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "make ci: failed:$$failed"; exit 1; fi; echo "make ci: passed"
+
+.PHONY: lint
+## Check gofmt and run golangci-lint on every module.
+## 4 minutes cold, 10 seconds warm.
+lint: .tools/bin/golangci-lint
+	@bad=$$(find . -name '*.go' -not -path '*/.*' -not -path '*/testdata/*' -exec gofmt -l {} +) || exit 1; \
+	[ -z "$$bad" ] || { echo "not formatted by gofmt:"; echo "$$bad"; exit 1; }
+	@$(EACH) '"$$TIDEGATE_TOOLS/golangci-lint" run ./...'
+
+.PHONY: tidy-check
+## Check that go mod tidy would change nothing in any module.
+## Seconds.
+tidy-check:
+	@$(EACH) 'go mod tidy -diff'
+
+.PHONY: bench
+## Run the benchmarks of internal/benchmarks.
+## BENCH: regexp. COUNT: runs. CPU: 1,2,... OUT: file to keep the result in. BASE: earlier such file to compare with.
+bench: $(if $(BASE),.tools/bin/benchstat)
+	@set -o pipefail; mkdir -p .tools; \
+	(cd internal/benchmarks && go test -run '^$$' -bench "$${BENCH:-.}" -benchmem -count "$${COUNT:-1}" \
+		$(if $(CPU),-cpu $(CPU)) -timeout 0 ./...) | tee .tools/bench.txt
+	@[ -z "$(OUT)" ] || cp .tools/bench.txt "$(OUT)"
+	@[ -z "$(BASE)" ] || .tools/bin/benchstat "$(BASE)" .tools/bench.txt
+
+.PHONY: cover
+## Test every module and print the statement coverage per package and in total, all modules merged.
+## The profile is left in cover.out. 5 minutes cold, 2 warm.
+cover:
+	@rm -rf .tools/cover && mkdir -p .tools/cover
+	@$(EACH) 'go test -cover -coverpkg=github.com/tidegate-go/tidegate/... ./... \
+		-args -test.gocoverdir="$(CURDIR)/.tools/cover"'
+	@go tool covdata percent -i=.tools/cover
+	@go tool covdata textfmt -i=.tools/cover -o=cover.out
+	@awk 'NR > 1 { all += $$(NF-1); if ($$NF > 0) hit += $$(NF-1) } \
+		END { printf "total: %.1f%% of %d statements\n", 100 * hit / all, all }' cover.out
+
+.PHONY: fuzz
+## Run every fuzz target, one after the other.
+## FUZZ: regexp of names. FUZZTIME: time for each, 20s unless told.
+fuzz:
+	@tools/fuzz "$${FUZZ:-.}" "$${FUZZTIME:-20s}"
+
+.PHONY: tools
+## Build the pinned programs of tools/pins.mk into .tools/bin: $(TOOLS).
+## 10 minutes cold; nothing to do when they are up to date.
+tools: $(TOOLS:%=.tools/bin/%)
+
+.PHONY: clean
+## Delete what these targets made, the built programs too. Not Go's caches.
+clean:
+	rm -rf .tools cover.out
+
+# One rule for each pin. The marker's name is the pin and the Go version, so a change of either makes a newer marker,
+# and with it a new build.
+define tool
+.tools/bin/$(1): .tools/pin/$(1)/$(subst /,_,$(pin.$(1)))-$(GOVERSION) $(wildcard tools/$(1)/*)
+	@tools/build $(1) $(pin.$(1)) $$@
+.tools/pin/$(1)/%:
+	@rm -rf $$(@D) .tools/bin/$(1); mkdir -p $$(@D); touch $$@
+endef
+GOVERSION := $(shell go env GOVERSION)
+$(foreach name,$(patsubst pin.%,%,$(filter pin.%,$(.VARIABLES))),$(eval $(call tool,$(name))))

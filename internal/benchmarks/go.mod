@@ -1,0 +1,7 @@
+module github.com/tidegate-go/tidegate/internal/benchmarks
+
+go 1.26.0
+
+require github.com/tidegate-go/tidegate v0.0.0
+
+replace github.com/tidegate-go/tidegate => ../..

@@ -1,0 +1,154 @@
+package middleware
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"slices"
+	"time"
+)
+
+// A Chain is a named, immutable list of policies around calls to one dependency.
+// The first policy is the outermost.
+//
+// A nil *Chain and an empty one run operations directly. A Chain is safe for
+// concurrent use; make it once per dependency and keep it.
+type Chain struct {
+	name      string
+	policies  []Policy
+	observers []Observer
+}
+
+var errNilOperation = errors.New("middleware: the operation is nil")
+
+// NewChain returns a chain of the given policies, the first one outermost:
+// NewChain("x", a, b).Do(ctx, op) runs a, in it b, in it op. The name stands in
+// events, spans, metrics and errors; it should be one of a small fixed set.
+//
+// Policies that are nil, or nil pointers, are skipped. A *Chain among the
+// policies is replaced by the policies it consists of. A policy that is an
+// [Observer] receives the events of the whole chain, and an [Attacher] is told
+// of it.
+func NewChain(name string, policies ...Policy) *Chain {
+	c := &Chain{name: name, policies: flatten(nil, policies)}
+	for _, p := range c.policies {
+		if o, ok := p.(Observer); ok {
+			c.observers = append(c.observers, o)
+		}
+	}
+	for _, p := range c.policies {
+		if a, ok := p.(Attacher); ok {
+			a.Attach(c)
+		}
+	}
+	return c
+}
+
+func flatten(to, policies []Policy) []Policy {
+	for _, p := range policies {
+		if isNil(p) {
+			continue
+		}
+		if c, ok := p.(*Chain); ok {
+			to = flatten(to, c.policies)
+			continue
+		}
+		to = append(to, p)
+	}
+	return to
+}
+
+// isNil reports whether p is nil or holds a nil pointer or func, as a policy that
+// is declared but switched off by a condition does.
+func isNil(p Policy) bool {
+	if p == nil {
+		return true
+	}
+	switch v := reflect.ValueOf(p); v.Kind() {
+	case reflect.Pointer, reflect.Func, reflect.Map, reflect.Slice, reflect.Chan:
+		return v.IsNil()
+	default:
+		return false
+	}
+}
+
+// An Attacher is a policy that also emits events outside of calls, as a breaker
+// does when it is forced open. [NewChain] calls Attach once for each chain that
+// the policy becomes part of, with that chain, whose Emit it may use from then
+// on. Attach must be safe for concurrent use.
+type Attacher interface {
+	Policy
+	Attach(c *Chain)
+}
+
+// Do runs op inside the policies of the chain and returns its error, the same
+// value that op returned, or a [*Rejection] that [errors.As] finds.
+//
+// op may run several times, possibly concurrently, or not at all, each time with
+// a context derived from ctx. That context is cancelled no later than the return
+// of Do; for a result that is read afterwards use [Stream]. Do allocates nothing.
+func (c *Chain) Do(ctx context.Context, op func(ctx context.Context) error) error {
+	if op == nil {
+		return errNilOperation
+	}
+	return strip(c.first(plain(op), nil).Do(ctx))
+}
+
+// Execute runs the policies of the chain around next, so that a chain is itself
+// a policy. Given to [NewChain] it is flattened instead.
+func (c *Chain) Execute(ctx context.Context, next Next) error {
+	return c.first(inner{next}, next.frame).Do(ctx)
+}
+
+// inner is the rest of another chain as the operation of this one.
+type inner struct{ next Next }
+
+func (op inner) run(ctx context.Context, f *frame) error {
+	op.next.frame = f
+	return op.next.Do(ctx)
+}
+
+var empty = new(Chain)
+
+func (c *Chain) first(op operation, f *frame) Next {
+	if c == nil {
+		c = empty
+	}
+	return Next{chain: c, op: op, frame: f}
+}
+
+// Name returns the name of the chain.
+func (c *Chain) Name() string {
+	if c == nil {
+		return ""
+	}
+	return c.name
+}
+
+// Policies returns the policies of the chain, outermost first. The slice is a copy.
+func (c *Chain) Policies() []Policy {
+	if c == nil {
+		return nil
+	}
+	return slices.Clone(c.policies)
+}
+
+// Observed reports whether the chain has an observer.
+func (c *Chain) Observed() bool { return c != nil && len(c.observers) > 0 }
+
+// Emit hands e to each observer of the chain in turn, with the name of the chain
+// filled in and, unless it is set, the time. It is for events that no call
+// caused; a policy in a call uses [Next.Emit]. It must not be called while a lock
+// is held.
+func (c *Chain) Emit(ctx context.Context, e Event) {
+	if !c.Observed() {
+		return
+	}
+	e.Chain, e.Err = c.name, strip(e.Err)
+	if e.Time.IsZero() {
+		e.Time = time.Now()
+	}
+	for _, o := range c.observers {
+		o.Observe(ctx, e)
+	}
+}

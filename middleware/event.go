@@ -1,0 +1,82 @@
+package middleware
+
+import (
+	"context"
+	"time"
+)
+
+// A Kind says what an [Event] reports.
+type Kind uint8
+
+const (
+	// Rejected: a policy refused a call. Reason, Wait (when to come back, if known), Err.
+	Rejected Kind = iota + 1
+	// Transition: a breaker changed its state. From, To, Reason, Wait (how long it
+	// stays open), Err (the failure that caused it, if any).
+	Transition
+	// RetryScheduled: attempt Attempt failed with Err; another one follows after
+	// Wait. Reason is the source of the wait: "backoff" or "retry_after".
+	RetryScheduled
+	// RetryStopped: attempt Attempt failed with Err and no other follows. Reason is
+	// "exhausted", "not_retryable", "retry_after", "deadline" or "canceled".
+	RetryStopped
+	// Waited: a limiter held a call back for Wait before it let it through.
+	Waited
+	// TimedOut: a timeout policy ended a call after Wait.
+	TimedOut
+)
+
+// String returns the name of the kind, in lower case with underscores.
+func (k Kind) String() string {
+	switch k {
+	case Rejected:
+		return "rejected"
+	case Transition:
+		return "transition"
+	case RetryScheduled:
+		return "retry_scheduled"
+	case RetryStopped:
+		return "retry_stopped"
+	case Waited:
+		return "waited"
+	case TimedOut:
+		return "timed_out"
+	default:
+		return "unknown"
+	}
+}
+
+// An Event is one decision of a policy. Which fields are set depends on Kind.
+type Event struct {
+	Time   time.Time
+	Chain  string // the name of the chain
+	Policy string // the name of the policy
+	Kind   Kind
+
+	Attempt  int           // counted from 1
+	Wait     time.Duration // see Kind
+	From, To string        // states of a Transition
+	Reason   string        // a word of a small fixed set
+	Err      error         // may hold secrets in its text: do not export it as it is
+}
+
+// An Observer receives the events of the chains that it is part of: put it into
+// [NewChain] among the policies, outermost if it also decorates the call.
+//
+// Observe runs on the goroutine of the call that caused the event, with its
+// context, so it must be quick and must not block. It is called without any lock
+// held, and may use the policies that it observes. The events of one call come
+// in order; the transitions of one policy come in order over all calls. Observe
+// must be safe for concurrent use.
+type Observer interface {
+	Observe(ctx context.Context, e Event)
+}
+
+// ObserverFunc adapts a function to an [Observer] that can be put into a chain.
+type ObserverFunc func(ctx context.Context, e Event)
+
+// Observe calls f(ctx, e).
+func (f ObserverFunc) Observe(ctx context.Context, e Event) { f(ctx, e) }
+
+// Execute lets the call through.
+func (f ObserverFunc) Execute(ctx context.Context, next Next) error { return next.Do(ctx) }

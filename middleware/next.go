@@ -1,0 +1,90 @@
+package middleware
+
+import "context"
+
+// Next is the rest of a chain, as seen by one of its policies: the policies
+// further in, and at last the operation.
+//
+// It is a small value, passed by value, so that running a chain allocates
+// nothing. It belongs to one call and to the policy that received it; it may be
+// used by several goroutines at once until Execute returns. Only a chain makes
+// one; the zero value is not usable.
+type Next struct {
+	chain *Chain
+	op    operation
+	frame *frame // nil when everything ends at return
+	i     int    // the next policy to run
+}
+
+// An operation is what stands at the end of a chain.
+type operation interface {
+	run(ctx context.Context, f *frame) error
+}
+
+// A plain operation has no result that outlives it. Being a func value it costs
+// no allocation as an interface.
+type plain func(context.Context) error
+
+func (op plain) run(ctx context.Context, _ *frame) error { return op(ctx) }
+
+// Do runs the rest of the chain and returns its error, which [VerdictOf]
+// explains. ctx must be derived from the context that Execute received.
+//
+// Each Do is one run. When a run succeeds after an earlier one had succeeded,
+// its result replaces the earlier result, which is discarded. When two runs
+// overlap and both succeed, the first to finish wins; the other is discarded and
+// its Do returns [ErrSuperseded]. A run that starts discards what failed runs
+// before it left open.
+func (n Next) Do(ctx context.Context) error {
+	if n.i < len(n.chain.policies) {
+		p := n.chain.policies[n.i]
+		n.i++
+		return p.Execute(ctx, n)
+	}
+	if err := n.op.run(ctx, n.frame); err != nil {
+		return settle(ctx, err)
+	}
+	return nil
+}
+
+// DoThen is Do followed by release, which runs exactly once: when Do has
+// returned, panicked or called runtime.Goexit and no result that it produced is
+// still being read. For an operation without a streamed result (see [Stream])
+// that is before DoThen returns. Otherwise release may run later, on another
+// goroutine, and releases run from the innermost policy to the outermost.
+//
+// release must not block and must not panic.
+func (n Next) DoThen(ctx context.Context, release func()) error {
+	if n.frame == nil {
+		defer release()
+		return n.Do(ctx)
+	}
+	n.frame = n.frame.child(release)
+	defer n.frame.unref()
+	return n.Do(ctx)
+}
+
+// Reject returns r as an error, with the name of the chain filled in. When r.Err
+// carries a verdict and a result, the returned error carries them on, so that an
+// outer policy judges it like the error that it replaces.
+func (n Next) Reject(r Rejection) error {
+	r.Chain = n.chain.name
+	j, judged := asJudged(r.Err)
+	if !judged {
+		return &r
+	}
+	r.Err = strip(r.Err)
+	return &judgedError{err: &r, verdict: j.verdict, result: j.result}
+}
+
+// Emit hands e to the observers of the chain, with the name of the chain filled
+// in and, unless it is set, the time. Without an observer it does nothing.
+// It must not be called while a lock is held.
+func (n Next) Emit(ctx context.Context, e Event) { n.chain.Emit(ctx, e) }
+
+// Observed reports whether the chain has an observer: a policy may skip making
+// an event that is costly to make when it has none.
+func (n Next) Observed() bool { return n.chain.Observed() }
+
+// Chain returns the chain that is running.
+func (n Next) Chain() *Chain { return n.chain }

@@ -1,0 +1,17 @@
+# Every program that `make tools` builds, each at one pinned version. CONTRIBUTING.md says how to add one.
+#
+#   pin.NAME := PACKAGE@VERSION    built by `go install`, checksums from Go's checksum database
+#   pin.NAME := PACKAGE            built in the module tools/NAME, whose go.mod and go.sum pin it
+
+# golangci-lint v2.15.0, GPL-3.0: `make lint`.
+pin.golangci-lint := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+# versitygw v1.8.0, Apache-2.0: a light S3 server for `make test-real`.
+pin.versitygw := github.com/versity/versitygw/cmd/versitygw@v1.8.0
+
+# MinIO server, AGPL-3.0: a separate program for `make test-real`, never imported and never shipped.
+# Upstream is archived; this is its last version.
+pin.minio := github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
+
+# benchstat, BSD-3-Clause: `make bench` when it is asked to compare.
+pin.benchstat := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da

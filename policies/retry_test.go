@@ -1,0 +1,232 @@
+package policies_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+
+	"github.com/tidegate-go/tidegate/middleware"
+	"github.com/tidegate-go/tidegate/policies"
+)
+
+func judged(v middleware.Verdict) error { return middleware.Judged(errBroken, v) }
+
+func TestRetry(t *testing.T) {
+	failure := middleware.Verdict{Class: middleware.Failure, Retry: true, Reason: "x"}
+	after := func(d time.Duration) error {
+		return judged(middleware.Verdict{Class: middleware.Throttled, Retry: true, After: d, Reason: "x"})
+	}
+	permanent := backoff.Permanent(errBroken)
+	steady := policies.RetryConfig{Jitter: -1}
+	for _, row := range []struct {
+		name    string
+		config  policies.RetryConfig
+		outcome []error // of the attempts; the last one goes on for ever
+		want    error
+		waits   []time.Duration
+		stopped string // the reason of the event; empty: no event
+	}{
+		{"a success is not repeated", steady, []error{nil}, nil, nil, ""},
+		{"attempts are counted from 1 and include the first", steady, []error{errBroken}, errBroken, []time.Duration{100 * time.Millisecond, 200 * time.Millisecond}, "exhausted"},
+		{"one attempt never repeats", policies.RetryConfig{Attempts: 1}, []error{errBroken}, errBroken, nil, "exhausted"},
+		{"success at the second attempt", steady, []error{errBroken, nil}, nil, []time.Duration{100 * time.Millisecond}, ""},
+		{"waits grow up to the cap", policies.RetryConfig{Attempts: 6, Delay: time.Second, Multiplier: 3, MaxDelay: 10 * time.Second, Jitter: -1},
+			[]error{judged(failure)}, errBroken, []time.Duration{time.Second, 3 * time.Second, 9 * time.Second, 10 * time.Second, 10 * time.Second}, "exhausted"},
+		{"the verdict decides", steady, []error{judged(middleware.Verdict{Class: middleware.Failure, Reason: "x"})}, errBroken, nil, "not_retryable"},
+		{"a success with an error needs no event", steady, []error{judged(middleware.Verdict{Reason: "not_found"})}, errBroken, nil, ""},
+		{"a rejection is not repeated", steady, []error{&middleware.Rejection{Reason: middleware.ErrOpen}}, middleware.ErrOpen, nil, ""},
+		{"backoff.Permanent is not repeated", steady, []error{permanent}, permanent, nil, "not_retryable"},
+		{"the server's wait is honoured", steady, []error{after(3 * time.Second), nil}, nil, []time.Duration{3 * time.Second}, ""},
+		{"a short hint does not shorten the back-off", steady, []error{after(time.Millisecond), nil}, nil, []time.Duration{100 * time.Millisecond}, ""},
+		{"the server's wait is capped", steady, []error{after(time.Hour)}, errBroken, nil, "retry_after"},
+		{"at the cap it is still honoured", steady, []error{after(time.Minute), nil}, nil, []time.Duration{time.Minute}, ""},
+		{"it stops when the error changes", steady, []error{errBroken, judged(middleware.Verdict{Reason: "not_found"})}, errBroken, []time.Duration{100 * time.Millisecond}, "not_retryable"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var seen recorder
+				chain := middleware.NewChain("x", &seen, policies.NewRetry(row.config))
+				begin, attempts := time.Now(), 0
+				err := chain.Do(t.Context(), func(ctx context.Context) error {
+					attempts++
+					if n := middleware.Attempt(ctx); n != attempts {
+						t.Errorf("the context says attempt %d, want %d", n, attempts)
+					}
+					return row.outcome[min(attempts, len(row.outcome))-1]
+				})
+				if !errors.Is(err, row.want) || (row.want == nil) != (err == nil) {
+					t.Errorf("got %v, want %v", err, row.want)
+				}
+				if err != nil && err != middleware.Unjudged(row.outcome[min(attempts, len(row.outcome))-1]) {
+					t.Errorf("got %v, want the last attempt's own error", err)
+				}
+				var waits []time.Duration
+				var total time.Duration
+				for i, e := range seen.of(middleware.RetryScheduled) {
+					waits = append(waits, e.Wait)
+					total += e.Wait
+					if e.Attempt != i+1 || e.Policy != "retry" || e.Err == nil {
+						t.Errorf("event %+v, want attempt %d", e, i+1)
+					}
+				}
+				if !slices.Equal(waits, row.waits) || time.Since(begin) != total || attempts != len(row.waits)+1 {
+					t.Errorf("%d attempts with the waits %v in %v, want %v", attempts, waits, time.Since(begin), row.waits)
+				}
+				stopped := ""
+				for _, e := range seen.of(middleware.RetryStopped) {
+					stopped += e.Reason
+				}
+				if stopped != row.stopped {
+					t.Errorf("stopped because of %q, want %q", stopped, row.stopped)
+				}
+			})
+		})
+	}
+}
+
+func TestJitterIsOnByDefaultAndWithinItsRange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		waits := make(map[time.Duration]bool)
+		for range 200 {
+			var seen recorder
+			chain := middleware.NewChain("x", &seen, policies.NewRetry(policies.RetryConfig{}))
+			_ = chain.Do(t.Context(), fail)
+			for i, e := range seen.of(middleware.RetryScheduled) {
+				base := 100 * time.Millisecond << i
+				if e.Wait < base/2 || e.Wait > base+base/2 {
+					t.Fatalf("wait %d is %v, want %v ± half of it", i+1, e.Wait, base)
+				}
+				waits[e.Wait] = true
+			}
+		}
+		if len(waits) < 100 {
+			t.Errorf("%d different waits in 400, want them spread", len(waits))
+		}
+	})
+}
+
+func TestRetryNeverWaitsLongerThanMaxDelay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var seen recorder
+		chain := middleware.NewChain("x", &seen, policies.NewRetry(policies.RetryConfig{Attempts: 50, MaxDelay: time.Second}))
+		_ = chain.Do(t.Context(), fail)
+		for _, e := range seen.of(middleware.RetryScheduled) {
+			if e.Wait > time.Second || e.Wait <= 0 {
+				t.Errorf("wait of %v, want at most MaxDelay", e.Wait)
+			}
+		}
+	})
+}
+
+func TestRetryNeverSleepsPastTheDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var seen recorder
+		chain := middleware.NewChain("x", &seen, policies.NewRetry(policies.RetryConfig{Delay: time.Second, Jitter: -1}))
+		ctx, cancel := context.WithTimeout(t.Context(), 2500*time.Millisecond)
+		defer cancel()
+		begin := time.Now()
+		err := chain.Do(ctx, fail)
+		// One second was slept; the next two would not fit.
+		if d := time.Since(begin); d != time.Second {
+			t.Errorf("returned after %v, want at once when the next wait does not fit", d)
+		}
+		r := rejection(t, err)
+		if !errors.Is(err, errBroken) || !errors.Is(err, middleware.ErrDeadline) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v, want the last error and the reason", err)
+		}
+		if r.Timeout() || r.RetryAfter != 2*time.Second {
+			t.Errorf("got %+v, want no claim of a timeout and the wait that was due", r)
+		}
+		if e := seen.of(middleware.RetryStopped); len(e) != 1 || e[0].Reason != "deadline" || e[0].Attempt != 2 {
+			t.Errorf("events %+v", e)
+		}
+	})
+}
+
+func TestTheResultOfTheLastAttemptSurvivesTheDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		chain := middleware.NewChain("x", policies.NewRetry(policies.RetryConfig{Delay: time.Minute, MaxDelay: time.Minute}))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		got, end, err := middleware.Stream(ctx, chain, func(context.Context) (string, error) { return "response", errBroken }, func(string) { t.Error("discarded") })
+		defer end()
+		if got != "response" || !errors.Is(err, middleware.ErrDeadline) {
+			t.Errorf("got %q, %v", got, err)
+		}
+	})
+}
+
+func TestAWaitEndsWithTheContext(t *testing.T) {
+	enough := errors.New("enough")
+	for _, row := range []struct {
+		name  string
+		cause error
+	}{{"cancelled", context.Canceled}, {"cancelled with a cause", enough}} {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				chain := middleware.NewChain("x", policies.NewRetry(policies.RetryConfig{Delay: time.Minute, MaxDelay: time.Minute}))
+				ctx, cancel := context.WithCancelCause(t.Context())
+				time.AfterFunc(time.Second, func() { cancel(row.cause) })
+				begin := time.Now()
+				err := chain.Do(ctx, fail)
+				if d := time.Since(begin); d != time.Second {
+					t.Errorf("returned after %v, want when the context ended", d)
+				}
+				if !errors.Is(err, row.cause) || !errors.Is(err, errBroken) {
+					t.Errorf("got %v, want the cause and the last error", err)
+				}
+				if want := fmt.Sprintf("%s while waiting to retry; last error: broken", row.cause); err.Error() != want {
+					t.Errorf("got %q, want %q", err, want)
+				}
+			})
+		})
+	}
+}
+
+func TestATotalTimeoutEndsTheRetries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		chain := middleware.NewChain("x",
+			policies.NewTimeout(policies.TimeoutConfig{Name: "total", Limit: 10 * time.Second}),
+			policies.NewRetry(policies.RetryConfig{Attempts: 100}),
+			policies.NewTimeout(policies.TimeoutConfig{Name: "attempt", Limit: 3 * time.Second}))
+		attempts := 0
+		begin := time.Now()
+		err := chain.Do(t.Context(), func(ctx context.Context) error { attempts++; return hang(ctx) })
+		if d := time.Since(begin); d > 10*time.Second {
+			t.Errorf("took %v, want at most the total limit", d)
+		}
+		if attempts < 3 || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%d attempts, %v", attempts, err)
+		}
+	})
+}
+
+func TestRetryGivesUpTheFailedResultBeforeTheWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		chain := middleware.NewChain("x", policies.NewRetry(policies.RetryConfig{Attempts: 2, Delay: time.Second, Jitter: -1}))
+		begin := time.Now()
+		var discarded time.Duration
+		_, end, _ := middleware.Stream(t.Context(), chain, func(ctx context.Context) (int, error) {
+			return middleware.Attempt(ctx), errBroken
+		}, func(n int) { discarded = time.Since(begin) })
+		end()
+		if discarded != 0 {
+			t.Errorf("discarded after %v, want before the wait", discarded)
+		}
+	})
+}
+
+func TestSuccessfulRetryAllocatesNothing(t *testing.T) {
+	chain := middleware.NewChain("x",
+		policies.NewRetry(policies.RetryConfig{}),
+		policies.NewRateLimit(policies.RateLimitConfig{Rate: 1e9, Burst: 1e9}))
+	if n := testing.AllocsPerRun(1000, func() { _ = chain.Do(t.Context(), succeed) }); n != 0 {
+		t.Errorf("retry and rate limit: %v allocations, want 0", n)
+	}
+}

@@ -1,0 +1,171 @@
+package policies_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/tidegate-go/tidegate/middleware"
+	"github.com/tidegate-go/tidegate/policies"
+)
+
+// hang waits for the end of its context and returns its error.
+func hang(ctx context.Context) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func TestTimeoutEndsTheOperation(t *testing.T) {
+	own := errors.New("gave up half way")
+	for _, row := range []struct {
+		name    string
+		op      func(context.Context) error
+		wantErr string
+		last    error
+	}{
+		{"that returns the context's error", hang, "x: timeout: time limit exceeded", nil},
+		{"that returns the context's cause", func(ctx context.Context) error { <-ctx.Done(); return context.Cause(ctx) },
+			"x: timeout: time limit exceeded", nil},
+		{"that watches a context derived from it", func(ctx context.Context) error {
+			ctx, cancel := context.WithCancel(ctx)
+			defer cancel()
+			return hang(ctx)
+		}, "x: timeout: time limit exceeded", nil},
+		{"that returns its own error", func(ctx context.Context) error { <-ctx.Done(); return own },
+			"x: timeout: time limit exceeded; last error: gave up half way", own},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var seen recorder
+				chain := middleware.NewChain("x", &seen, policies.NewTimeout(policies.TimeoutConfig{Limit: 2 * time.Second}))
+				begin := time.Now()
+				err := chain.Do(t.Context(), row.op)
+				if d := time.Since(begin); d != 2*time.Second {
+					t.Errorf("returned after %v, want the limit", d)
+				}
+				r := rejection(t, err)
+				if err.Error() != row.wantErr || !errors.Is(err, middleware.ErrTimeout) || !errors.Is(err, context.DeadlineExceeded) || !r.Timeout() {
+					t.Errorf("got %q, want %q, a timeout that is a deadline", err, row.wantErr)
+				}
+				if row.last != nil && !errors.Is(err, row.last) {
+					t.Errorf("%v does not wrap the operation's error", err)
+				}
+				if e := seen.of(middleware.TimedOut); len(e) != 1 || e[0].Wait != 2*time.Second || e[0].Policy != "timeout" {
+					t.Errorf("events: %+v", e)
+				}
+			})
+		})
+	}
+}
+
+func TestTimeoutIsToldFromTheCallersDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		chain := middleware.NewChain("x", policies.NewTimeout(policies.TimeoutConfig{Limit: time.Minute}))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		var cause error
+		err := chain.Do(ctx, func(ctx context.Context) error {
+			err := hang(ctx)
+			cause = context.Cause(ctx)
+			return err
+		})
+		var r *middleware.Rejection
+		if err != context.DeadlineExceeded || errors.As(cause, &r) {
+			t.Errorf("got %v with the cause %v, want the caller's own deadline", err, cause)
+		}
+	})
+}
+
+func TestTimeoutIsTheCauseOfTheOperationsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		chain := middleware.NewChain("x", policies.NewTimeout(policies.TimeoutConfig{Name: "attempt", Limit: time.Second}))
+		_ = chain.Do(t.Context(), func(ctx context.Context) error {
+			deadline, ok := ctx.Deadline()
+			if !ok || time.Until(deadline) != time.Second {
+				t.Errorf("the deadline is %v, want the limit", deadline)
+			}
+			child, cancel := context.WithCancel(ctx)
+			defer cancel()
+			<-child.Done()
+			if ctx.Err() != context.DeadlineExceeded {
+				t.Errorf("the context's error is %v, want DeadlineExceeded", ctx.Err())
+			}
+			for _, c := range []context.Context{ctx, child} {
+				if r := rejection(t, context.Cause(c)); r.Policy != "attempt" || r.Chain != "x" {
+					t.Errorf("the cause is %v, want the policy's rejection", r)
+				}
+			}
+			return ctx.Err()
+		})
+	})
+}
+
+func TestTheEarlierDeadlineHolds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		chain := middleware.NewChain("x", policies.NewTimeout(policies.TimeoutConfig{Limit: time.Minute}))
+		_ = chain.Do(ctx, func(ctx context.Context) error {
+			if deadline, _ := ctx.Deadline(); time.Until(deadline) != time.Second {
+				t.Errorf("the deadline is in %v, want the caller's", time.Until(deadline))
+			}
+			return nil
+		})
+	})
+}
+
+func TestTimeoutsNest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, row := range []struct {
+			total, attempt time.Duration
+			want           string
+		}{{time.Second, time.Minute, "total"}, {time.Minute, time.Second, "attempt"}} {
+			chain := middleware.NewChain("x",
+				policies.NewTimeout(policies.TimeoutConfig{Name: "total", Limit: row.total}),
+				policies.NewTimeout(policies.TimeoutConfig{Name: "attempt", Limit: row.attempt}))
+			if r := rejection(t, chain.Do(t.Context(), hang)); r.Policy != row.want {
+				t.Errorf("got the rejection of %q, want that of %q", r.Policy, row.want)
+			}
+		}
+	})
+}
+
+func TestASuccessAfterTheLimitIsASuccess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		chain := middleware.NewChain("x", policies.NewTimeout(policies.TimeoutConfig{Limit: time.Second}))
+		if err := chain.Do(t.Context(), func(context.Context) error { time.Sleep(time.Minute); return nil }); err != nil {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestStreamedResultSurvivesTheTimeout(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		config policies.TimeoutConfig
+		want   error
+	}{
+		{"the limit ends with the headers", policies.TimeoutConfig{Limit: time.Second}, nil},
+		{"unless the stream counts too", policies.TimeoutConfig{Limit: time.Second, Stream: true}, middleware.ErrTimeout},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				chain := middleware.NewChain("x", policies.NewTimeout(row.config))
+				ctx, end, err := middleware.Stream(t.Context(), chain, func(ctx context.Context) (context.Context, error) { return ctx, nil }, nil)
+				if err != nil || ctx.Err() != nil {
+					t.Fatalf("got %v, the context has ended with %v", err, ctx.Err())
+				}
+				time.Sleep(time.Hour)
+				if cause := context.Cause(ctx); !errors.Is(cause, row.want) || (row.want == nil) != (cause == nil) {
+					t.Errorf("an hour later the context has ended with %v, want %v", cause, row.want)
+				}
+				end()
+				if ctx.Err() == nil {
+					t.Error("the context outlives the stream")
+				}
+			})
+		})
+	}
+}

@@ -206,6 +206,21 @@ func TestTheCallerGetsExactlyOneResult(t *testing.T) {
 	}
 }
 
+// A policy that forgets Discard still has one failed result open at a time.
+func TestARunThatStartsDiscardsWhatFailedBefore(t *testing.T) {
+	var open []int
+	made := 0
+	_, end, _ := middleware.Stream(t.Context(), middleware.NewChain("x", times(3)), func(context.Context) (int, error) {
+		made++
+		if len(open) > 0 {
+			t.Errorf("run %d begins while the results %v are open", made, open)
+		}
+		open = append(open, made)
+		return made, errors.New("failed")
+	}, func(n int) { open = slices.DeleteFunc(open, func(m int) bool { return m == n }) })
+	end()
+}
+
 // A run that ends after the call has returned hands its result to discard.
 func TestALateLosersResultIsDiscarded(t *testing.T) {
 	for _, row := range []struct {

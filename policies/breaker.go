@@ -252,8 +252,7 @@ func (b *Breaker) admit(ctx context.Context, next middleware.Next) (report func(
 		}
 	}
 	b.cause = origin{}
-	b.mu.Unlock()
-	b.deliver()
+	b.unlock()
 	if refused == nil {
 		return report, nil
 	}
@@ -266,8 +265,7 @@ func (b *Breaker) settle(by origin, report func(error), result error) {
 	b.cause = by
 	report(result)
 	b.cause = origin{}
-	b.mu.Unlock()
-	b.deliver()
+	b.unlock()
 }
 
 // moved notes a transition. The lock is held.
@@ -283,6 +281,15 @@ func (b *Breaker) moved(to State, reason string) {
 		Time: now, Policy: b.name, Kind: middleware.Transition,
 		From: from.String(), To: to.String(), Reason: reason, Wait: openFor, Err: b.cause.err,
 	}})
+}
+
+// unlock gives up the lock, and delivers the events that were noted under it.
+func (b *Breaker) unlock() {
+	noted := len(b.events) > 0
+	b.mu.Unlock()
+	if noted {
+		b.deliver()
+	}
 }
 
 // deliver emits the noted events in their order, without the lock. One goroutine
@@ -365,6 +372,5 @@ func (b *Breaker) force(open bool, to State, reason string) {
 	if b.status.State != to {
 		b.moved(to, reason)
 	}
-	b.mu.Unlock()
-	b.deliver()
+	b.unlock()
 }

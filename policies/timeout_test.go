@@ -141,6 +141,42 @@ func TestASuccessAfterTheLimitIsASuccess(t *testing.T) {
 	})
 }
 
+func TestAnAnswerAfterTheLimitIsAnAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		chain := middleware.NewChain("x", policies.NewTimeout(policies.TimeoutConfig{Limit: time.Second}))
+		notFound := errors.New("not found")
+		err := chain.Do(t.Context(), func(context.Context) error {
+			time.Sleep(time.Minute)
+			return middleware.Judged(notFound, middleware.Verdict{Class: middleware.Success})
+		})
+		if err != notFound {
+			t.Errorf("got %v, want the dependency's answer", err)
+		}
+	})
+}
+
+func TestAFailedResultAfterTheLimitIsDiscarded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		discarded := false
+		holder := middleware.PolicyFunc(func(ctx context.Context, next middleware.Next) error {
+			err := next.Do(ctx)
+			if !discarded {
+				t.Error("the result is still open when the timeout returns")
+			}
+			return err
+		})
+		chain := middleware.NewChain("x", holder, policies.NewTimeout(policies.TimeoutConfig{Limit: time.Second}))
+		got, end, err := middleware.Stream(t.Context(), chain, func(context.Context) (string, error) {
+			time.Sleep(time.Minute)
+			return "response", errBroken
+		}, func(string) { discarded = true })
+		end()
+		if got != "" || !errors.Is(err, middleware.ErrTimeout) {
+			t.Errorf("got %q, %v, want the timeout and no response whose context has ended", got, err)
+		}
+	})
+}
+
 func TestStreamedResultSurvivesTheTimeout(t *testing.T) {
 	for _, row := range []struct {
 		name   string

@@ -94,8 +94,7 @@ func VerdictOf(err error) Verdict {
 }
 
 func defaultVerdict(err error) Verdict {
-	var r *Rejection
-	if errors.As(err, &r) {
+	if _, ok := errors.AsType[*Rejection](err); ok {
 		return Verdict{Class: Ignored, Reason: "rejected"}
 	}
 	return Verdict{Class: Failure, Retry: true, Reason: "error"}
@@ -116,8 +115,7 @@ func Judge(judge func(error) Verdict) Policy {
 		if err == nil {
 			return nil
 		}
-		var r *Rejection
-		if errors.As(err, &r) {
+		if _, ok := errors.AsType[*Rejection](err); ok {
 			return err
 		}
 		j, ok := asJudged(err)

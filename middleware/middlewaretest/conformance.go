@@ -290,8 +290,7 @@ func check(t *testing.T, err error, allowed ...error) {
 	if middleware.Unjudged(err) != err {
 		t.Errorf("the caller sees the annotation of an error: %v", err)
 	}
-	var r *middleware.Rejection
-	if errors.As(err, &r) {
+	if r, ok := errors.AsType[*middleware.Rejection](err); ok {
 		switch {
 		case r.Chain != chainName || r.Policy == "" || r.Reason == nil:
 			t.Errorf("a rejection must name chain, policy and reason; got %+v: use Next.Reject", r)

@@ -170,8 +170,7 @@ func TestSuiteFindsBrokenPolicies(t *testing.T) {
 			cmd := exec.CommandContext(ctx, os.Args[0], "-test.run="+pattern)
 			cmd.Env = append(os.Environ(), brokenPolicy+"="+name)
 			out, err := cmd.CombinedOutput()
-			var failed *exec.ExitError
-			if !errors.As(err, &failed) {
+			if _, ok := errors.AsType[*exec.ExitError](err); !ok {
 				t.Fatalf("the suite passed a policy that is broken: %v\n%s", err, out)
 			}
 			if !strings.Contains(string(out), strings.ReplaceAll(b.promise, " ", "_")) {

@@ -27,8 +27,8 @@ var errNilOperation = errors.New("middleware: the operation is nil")
 //
 // Policies that are nil, or nil pointers, are skipped. A *Chain among the
 // policies is replaced by the policies it consists of. A policy that is an
-// [Observer] receives the events of the whole chain, and an [Attacher] is told
-// of it.
+// [Observer] receives the events of the whole chain; one that comes in twice, by
+// way of nested chains, counts once. An [Attacher] is told of the chain.
 func NewChain(name string, policies ...Policy) *Chain {
 	c := &Chain{name: name, policies: flatten(nil, policies)}
 	for _, p := range c.policies {
@@ -51,6 +51,9 @@ func flatten(to, policies []Policy) []Policy {
 		}
 		if c, ok := p.(*Chain); ok {
 			to = flatten(to, c.policies)
+			continue
+		}
+		if o, ok := p.(Observer); ok && reflect.TypeOf(o).Kind() == reflect.Pointer && slices.Contains(to, p) {
 			continue
 		}
 		to = append(to, p)
@@ -137,14 +140,17 @@ func (c *Chain) Policies() []Policy {
 func (c *Chain) Observed() bool { return c != nil && len(c.observers) > 0 }
 
 // Emit hands e to each observer of the chain in turn, with the name of the chain
-// filled in and, unless it is set, the time. It is for events that no call
+// filled in, the verdict of its error and, unless it is set, the time. It is for events that no call
 // caused; a policy in a call uses [Next.Emit]. It must not be called while a lock
 // is held.
 func (c *Chain) Emit(ctx context.Context, e Event) {
 	if !c.Observed() {
 		return
 	}
-	e.Chain, e.Err = c.name, strip(e.Err)
+	e.Chain = c.name
+	if e.Err != nil {
+		e.Verdict, e.Err = VerdictOf(e.Err), strip(e.Err)
+	}
 	if e.Time.IsZero() {
 		e.Time = time.Now()
 	}

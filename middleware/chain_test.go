@@ -458,18 +458,39 @@ func TestObserversReceiveTheEventsOfTheChain(t *testing.T) {
 		return err
 	})
 	chain := middleware.NewChain("x", observer, noisy)
-	_ = chain.Do(t.Context(), func(context.Context) error {
-		return middleware.Judged(own, middleware.Verdict{Class: middleware.Failure})
-	})
+	verdict := middleware.Verdict{Class: middleware.Throttled, Reason: "slow_down"}
+	_ = chain.Do(t.Context(), func(context.Context) error { return middleware.Judged(own, verdict) })
 	chain.Emit(t.Context(), middleware.Event{Kind: middleware.Transition, Time: time.Unix(1, 0)})
 	if len(got) != 2 {
 		t.Fatalf("got %d events, want 2", len(got))
 	}
-	if e := got[0]; e.Chain != "x" || e.Policy != "noisy" || e.Err != own || e.Time.IsZero() {
-		t.Errorf("got %+v, want the chain's name, the bare error and the time filled in", e)
+	if e := got[0]; e.Chain != "x" || e.Policy != "noisy" || e.Err != own || e.Verdict != verdict || e.Time.IsZero() {
+		t.Errorf("got %+v, want the chain's name, the bare error, its verdict and the time filled in", e)
 	}
 	if e := got[1]; e.Chain != "x" || !e.Time.Equal(time.Unix(1, 0)) {
 		t.Errorf("got %+v, want the given time kept", e)
+	}
+}
+
+// A countingObserver is an observer that can be compared.
+type countingObserver struct{ policies, events int }
+
+func (o *countingObserver) Execute(ctx context.Context, next middleware.Next) error {
+	o.policies++
+	return next.Do(ctx)
+}
+func (o *countingObserver) Observe(context.Context, middleware.Event) { o.events++ }
+
+func TestAnObserverInTwoNestedChainsCountsOnce(t *testing.T) {
+	o, p := new(countingObserver), new(pointerPolicy)
+	chain := middleware.NewChain("outer", o, p, middleware.NewChain("inner", o, p), middleware.ObserverFunc(func(context.Context, middleware.Event) {}))
+	_ = chain.Do(t.Context(), func(context.Context) error { return nil })
+	chain.Emit(t.Context(), middleware.Event{})
+	if o.policies != 1 || o.events != 1 {
+		t.Errorf("it ran %d times and heard %d events, want once each", o.policies, o.events)
+	}
+	if p.calls != 2 {
+		t.Errorf("a policy that is there twice ran %d times", p.calls)
 	}
 }
 

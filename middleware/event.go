@@ -58,6 +58,7 @@ type Event struct {
 	From, To string        // states of a Transition
 	Reason   string        // a word of a small fixed set
 	Err      error         // may hold secrets in its text: do not export it as it is
+	Verdict  Verdict       // of Err
 }
 
 // An Observer receives the events of the chains that it is part of: put it into

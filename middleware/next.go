@@ -78,8 +78,8 @@ func (n Next) Reject(r Rejection) error {
 }
 
 // Emit hands e to the observers of the chain, with the name of the chain filled
-// in and, unless it is set, the time. Without an observer it does nothing.
-// It must not be called while a lock is held.
+// in, the verdict of its error and, unless it is set, the time. Without an
+// observer it does nothing. It must not be called while a lock is held.
 func (n Next) Emit(ctx context.Context, e Event) { n.chain.Emit(ctx, e) }
 
 // Observed reports whether the chain has an observer: a policy may skip making

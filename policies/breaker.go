@@ -231,7 +231,7 @@ func (b *Breaker) Execute(ctx context.Context, next middleware.Next) error {
 	default:
 		result = errIgnored
 	}
-	b.settle(origin{ctx, next.Chain(), middleware.Unjudged(err)}, report, result)
+	b.settle(origin{ctx, next.Chain(), err}, report, result)
 	return err
 }
 
@@ -271,7 +271,7 @@ func (b *Breaker) settle(by origin, report func(error), result error) {
 // moved notes a transition. The lock is held.
 func (b *Breaker) moved(to State, reason string) {
 	from, now := b.status.State, time.Now()
-	b.status = BreakerStatus{State: to, Since: now, From: from, Reason: reason, Err: b.cause.err}
+	b.status = BreakerStatus{State: to, Since: now, From: from, Reason: reason, Err: middleware.Unjudged(b.cause.err)}
 	var openFor time.Duration
 	if to == Open {
 		openFor = b.recovery

@@ -79,14 +79,14 @@ func (t *Timeout) Execute(ctx context.Context, next middleware.Next) error {
 		return err
 	}
 	middleware.Discard(err) // a result that came too late to be read
-	last := middleware.Unjudged(err)
+	verdict, last := middleware.VerdictOf(err), middleware.Unjudged(err)
 	if errors.Is(last, limited.expired) || errors.Is(last, context.Canceled) || errors.Is(last, context.DeadlineExceeded) {
 		// The operation only says that its context ended.
-		err = middleware.Judged(context.DeadlineExceeded, middleware.VerdictOf(err))
+		err = middleware.Judged(context.DeadlineExceeded, verdict)
 	}
 	next.Emit(ctx, middleware.Event{
 		Kind: middleware.TimedOut, Policy: t.name, Wait: t.limit,
-		Attempt: middleware.Attempt(ctx), Reason: "limit", Err: last,
+		Attempt: middleware.Attempt(ctx), Reason: "limit", Err: err,
 	})
 	return next.Reject(middleware.Rejection{Policy: t.name, Reason: middleware.ErrTimeout, Err: err})
 }

@@ -1,0 +1,149 @@
+package observability_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+
+	"github.com/tidegate-go/tidegate/middleware"
+	"github.com/tidegate-go/tidegate/observability"
+	"github.com/tidegate-go/tidegate/policies"
+)
+
+// brief writes records in the order of the history.
+func brief(records []observability.Record) string {
+	all := ""
+	for _, r := range records {
+		all += fmt.Sprintf("%s/%s %s %s%s %dx\n", r.Chain, r.Policy, r.Kind, r.Reason, r.To, r.Count)
+	}
+	return all
+}
+
+func TestHistoryNeedsNoProvider(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := observability.New()
+		chain := middleware.NewChain("billing", o,
+			policies.NewRetry(policies.RetryConfig{Attempts: 2, Delay: time.Second, Jitter: -1}),
+			policies.NewBreaker(policies.BreakerConfig{FailureThreshold: 2, Timeout: time.Minute}))
+		for range 4 {
+			time.Sleep(time.Second)
+			_ = chain.Do(t.Context(), func(context.Context) error { return codedError{503} })
+		}
+		want := `billing/retry retry_scheduled backoff 1x
+billing/breaker transition consecutive_failuresopen 1x
+billing/retry retry_stopped exhausted 1x
+billing/breaker rejected circuit_open 3x
+`
+		got := o.History()
+		if brief(got) != want {
+			t.Errorf("got\n%swant\n%s", brief(got), want)
+		}
+		first, opened, folded := got[0], got[1], got[3]
+		if first.Attempt != 1 || first.Wait != time.Second || first.ErrorType != "503" {
+			t.Errorf("the retry is %+v", first)
+		}
+		if opened.From != "closed" || opened.Wait != time.Minute || opened.ErrorType != "503" || !opened.Last.Equal(opened.Time) {
+			t.Errorf("the transition is %+v", opened)
+		}
+		if folded.Last.Sub(folded.Time) != 2*time.Second || folded.Wait != 57*time.Second {
+			t.Errorf("the folded record is %+v", folded)
+		}
+	})
+}
+
+func TestHistoryIsBounded(t *testing.T) {
+	for _, row := range []struct{ size, events, want int }{
+		{3, 2, 2}, {3, 3, 3}, {3, 4, 3}, {3, 11, 3}, {1, 5, 1},
+		{0, 300, observability.DefaultHistory}, {-1, 5, 0},
+	} {
+		o := observability.New(observability.WithHistory(row.size))
+		chain := middleware.NewChain("x", o)
+		for i := range row.events {
+			chain.Emit(t.Context(), middleware.Event{Kind: middleware.RetryScheduled, Attempt: i + 1})
+		}
+		got := o.History()
+		if len(got) != row.want {
+			t.Errorf("size %d: %d records of %d events, want %d", row.size, len(got), row.events, row.want)
+			continue
+		}
+		for i, r := range got {
+			if want := row.events - len(got) + i + 1; r.Attempt != want {
+				t.Errorf("size %d: record %d is of attempt %d, want %d: the newest ones, oldest first", row.size, i, r.Attempt, want)
+			}
+		}
+	}
+}
+
+// An outage of one dependency must not push the transitions of others out.
+func TestHistoryFoldsRepeatsOfAChain(t *testing.T) {
+	o := observability.New(observability.WithHistory(4))
+	a, b := middleware.NewChain("a", o), middleware.NewChain("b", o)
+	open := middleware.Event{Kind: middleware.Rejected, Policy: "breaker", Reason: "circuit_open"}
+	half := middleware.Event{Kind: middleware.Transition, Policy: "breaker", To: "half_open"}
+	for range 100 {
+		a.Emit(t.Context(), open)
+		b.Emit(t.Context(), open)
+	}
+	a.Emit(t.Context(), half)
+	a.Emit(t.Context(), open)
+	want := `a/breaker rejected circuit_open 100x
+b/breaker rejected circuit_open 100x
+a/breaker transition half_open 1x
+a/breaker rejected circuit_open 1x
+`
+	if got := brief(o.History()); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
+
+func TestHistoryIsACopy(t *testing.T) {
+	o := observability.New()
+	middleware.NewChain("x", o).Emit(t.Context(), middleware.Event{Policy: "p"})
+	o.History()[0].Policy = "changed"
+	if got := o.History()[0].Policy; got != "p" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// A record leads to the trace of its call, if that can be seen anywhere.
+func TestHistoryNamesTheTrace(t *testing.T) {
+	for name, sampler := range map[string]sdktrace.Sampler{"sampled": sdktrace.AlwaysSample(), "not": sdktrace.NeverSample()} {
+		r := newRecorder(sdktrace.WithSampler(sampler))
+		o := r.observer()
+		_ = middleware.NewChain("x", o, emit(middleware.Event{Kind: middleware.Waited, Policy: "p"})).Do(t.Context(), succeed)
+		got := o.History()[0].TraceID
+		if name == "not" {
+			if got.IsValid() {
+				t.Errorf("a trace that is not sampled is named: %s", got)
+			}
+			continue
+		}
+		if want := r.span(t, "x").SpanContext.TraceID(); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
+
+func TestNoHistory(t *testing.T) {
+	var none *observability.Observer
+	if none.History() != nil || new(observability.Observer).History() != nil {
+		t.Error("a nil or zero Observer has a history")
+	}
+}
+
+// The reason of a verdict says more than the Go type of an error.
+func TestHistoryNamesAJudgedErrorByItsReason(t *testing.T) {
+	o := observability.New()
+	chain := middleware.NewChain("archive", o, policies.NewRetry(policies.RetryConfig{Attempts: 1}))
+	_ = chain.Do(t.Context(), func(context.Context) error {
+		return middleware.Judged(errors.New("SlowDown"), middleware.Verdict{Class: middleware.Throttled, Reason: "slow_down"})
+	})
+	if got := o.History(); len(got) != 1 || got[0].ErrorType != "slow_down" {
+		t.Errorf("got %+v, want the reason of the verdict", got)
+	}
+}

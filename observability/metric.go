@@ -1,0 +1,182 @@
+package observability
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+
+	"github.com/tidegate-go/tidegate/middleware"
+)
+
+// instruments are the metrics of an observer. The attributes of a series are made
+// once, because making them costs more than counting.
+type instruments struct {
+	duration    metric.Float64Histogram
+	attempts    metric.Int64Histogram
+	decisions   metric.Int64Counter
+	wait        metric.Float64Histogram
+	transitions metric.Int64Counter
+
+	series cache[series, *options]
+}
+
+// A series holds the attributes of a measurement; an empty one is absent.
+type series struct {
+	chain, policy      string
+	decision           string
+	outcome, errorType string
+	from, to           string
+}
+
+// options are the attributes of a series in the forms that instruments take.
+type options struct {
+	add    []metric.AddOption
+	record []metric.RecordOption
+}
+
+func newInstruments(p metric.MeterProvider) *instruments {
+	if p == nil {
+		return nil
+	}
+	m := p.Meter(scope, metric.WithSchemaURL(semconv.SchemaURL))
+	seconds := metric.WithExplicitBucketBoundaries(
+		0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
+	return &instruments{
+		duration: handled(m.Float64Histogram(metricDuration, seconds, metric.WithUnit("s"),
+			metric.WithDescription("Time until a call through a chain returned."))),
+		attempts: handled(m.Int64Histogram(metricAttempts, metric.WithUnit("{attempt}"),
+			metric.WithExplicitBucketBoundaries(1, 2, 3, 4, 5, 8, 13),
+			metric.WithDescription("Attempts of a call through a chain."))),
+		decisions: handled(m.Int64Counter(metricDecisions, metric.WithUnit("{decision}"),
+			metric.WithDescription("Decisions of policies, other than to let a call through."))),
+		wait: handled(m.Float64Histogram(metricWait, seconds, metric.WithUnit("s"),
+			metric.WithDescription("Waits of calls, for their turn or before another attempt."))),
+		transitions: handled(m.Int64Counter(metricTransitions, metric.WithUnit("{transition}"),
+			metric.WithDescription("Changes of the state of circuit breakers."))),
+	}
+}
+
+// handled passes an instrument on. A provider that fails to make one says so and
+// gives one that does nothing.
+func handled[I any](instrument I, err error) I {
+	if err != nil {
+		otel.Handle(err)
+	}
+	return instrument
+}
+
+// called measures a call that has returned.
+func (i *instruments) called(ctx context.Context, chain string, o outcome, took time.Duration, attempts int) {
+	if i.duration.Enabled(ctx) {
+		s := series{chain: chain, outcome: o.word, errorType: o.metricType()}
+		i.duration.Record(ctx, took.Seconds(), i.options(s).record...)
+	}
+	if i.attempts.Enabled(ctx) {
+		s := series{chain: chain, outcome: o.word}
+		i.attempts.Record(ctx, int64(attempts), i.options(s).record...)
+	}
+}
+
+// observe measures an event.
+func (i *instruments) observe(ctx context.Context, e middleware.Event) {
+	if e.Kind == middleware.Transition {
+		if i.transitions.Enabled(ctx) {
+			s := series{chain: e.Chain, policy: e.Policy, from: e.From, to: e.To}
+			i.transitions.Add(ctx, 1, i.options(s).add...)
+		}
+		return
+	}
+	if d := decisionOf(e); d != "" && i.decisions.Enabled(ctx) {
+		s := series{chain: e.Chain, policy: e.Policy, decision: d}
+		i.decisions.Add(ctx, 1, i.options(s).add...)
+	}
+	if e.Kind == middleware.Waited || e.Kind == middleware.RetryScheduled {
+		if i.wait.Enabled(ctx) {
+			s := series{chain: e.Chain, policy: e.Policy}
+			i.wait.Record(ctx, e.Wait.Seconds(), i.options(s).record...)
+		}
+	}
+}
+
+func (i *instruments) options(s series) *options {
+	if o, ok := i.series.load(s); ok {
+		return o
+	}
+	set := metric.WithAttributeSet(s.set())
+	return i.series.store(s, &options{add: []metric.AddOption{set}, record: []metric.RecordOption{set}})
+}
+
+func (s series) set() attribute.Set {
+	var kv []attribute.KeyValue
+	for _, a := range []struct {
+		key   attribute.Key
+		value string
+	}{
+		{keyChain, s.chain}, {keyPolicy, s.policy}, {keyDecision, s.decision},
+		{keyOutcome, s.outcome}, {semconv.ErrorTypeKey, s.errorType},
+		{keyStateFrom, s.from}, {keyStateTo, s.to},
+	} {
+		if a.value != "" {
+			kv = append(kv, a.key.String(a.value))
+		}
+	}
+	return attribute.NewSet(kv...)
+}
+
+// decisionOf returns the word of e in the closed list of decisions, or "" when e
+// is none.
+func decisionOf(e middleware.Event) string {
+	switch e.Kind {
+	case middleware.Rejected:
+		switch e.Reason {
+		case "circuit_open":
+			return "rejected_open"
+		case "probe_limit":
+			return "rejected_probe_limit"
+		case "rate_limited":
+			return "rejected_rate"
+		case "deadline_too_short":
+			return "rejected_deadline"
+		default:
+			return "rejected"
+		}
+	case middleware.RetryScheduled:
+		return "retry_scheduled"
+	case middleware.RetryStopped:
+		switch e.Reason {
+		case "exhausted", "not_retryable", "deadline", "canceled":
+			return "retry_" + e.Reason
+		case "retry_after": // the server asked for a longer wait than is allowed
+			return "retry_after_exceeded"
+		default:
+			return "retry_stopped"
+		}
+	case middleware.TimedOut:
+		return "timed_out"
+	default:
+		return ""
+	}
+}
+
+// metricType returns the error type if it is one of the few that metrics tell
+// apart, or else the reason of the verdict, which is made for metrics, or else
+// "_OTHER": what operations of users return must not add series without end.
+func (o outcome) metricType() string {
+	switch o.errorType {
+	case "", "circuit_open", "probe_limit", "rate_limited", "deadline_too_short", "timeout",
+		"deadline_exceeded", "canceled", "superseded", "panic":
+		return o.errorType
+	}
+	if code, err := strconv.Atoi(o.errorType); err == nil && code >= 100 && code <= 599 {
+		return o.errorType
+	}
+	if o.reason != "" {
+		return o.reason
+	}
+	return semconv.ErrorTypeOther.Value.AsString()
+}

@@ -1,0 +1,151 @@
+package observability_test
+
+import (
+	"maps"
+	"net/http"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+
+	"github.com/tidegate-go/tidegate/middleware"
+	"github.com/tidegate-go/tidegate/observability"
+	"github.com/tidegate-go/tidegate/policies"
+	"github.com/tidegate-go/tidegate/transports"
+)
+
+// names are all that dashboards, alerts and searches of users may rely on. A
+// change here breaks them.
+var names = []string{
+	"GET", "breaker rejected", "bulkhead rejected", "bulkhead wait", "chain operation",
+	"rate limit rejected", "rate limit wait",
+
+	"tidegate.breaker.state_changed", "tidegate.retry.scheduled", "tidegate.retry.stopped", "tidegate.timeout.exceeded",
+
+	"error.type", "http.request.method", "http.request.method_original", "http.request.resend_count",
+	"http.response.status_code", "network.protocol.version", "server.address", "server.port", "url.full",
+
+	"tidegate.attempt", "tidegate.attempts", "tidegate.breaker.open_for", "tidegate.breaker.state",
+	"tidegate.breaker.state.from", "tidegate.breaker.state.to", "tidegate.chain.name", "tidegate.decision",
+	"tidegate.events.dropped", "tidegate.operation", "tidegate.outcome", "tidegate.policies", "tidegate.policy.name",
+	"tidegate.reason", "tidegate.retry.delay", "tidegate.retry.delay_source", "tidegate.retry.stop_reason",
+	"tidegate.retry_after", "tidegate.timeout.limit", "tidegate.timeout.scope", "tidegate.wait.duration",
+
+	"tidegate.breaker.transitions", "tidegate.operation.attempts", "tidegate.operation.duration",
+	"tidegate.policy.decisions", "tidegate.policy.wait.duration",
+}
+
+func TestNamesAreTheDocumentedOnes(t *testing.T) {
+	got := emittedNames(t)
+	for _, name := range slices.Sorted(maps.Keys(got)) {
+		if !slices.Contains(names, name) {
+			t.Errorf("%q is emitted and not in the list", name)
+		}
+	}
+	doc, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	placeholders := map[string]string{
+		"GET": "{method}", "chain operation": "{chain} {operation}",
+		"bulkhead wait": "{policy} wait", "bulkhead rejected": "{policy} rejected",
+	}
+	for _, name := range names {
+		if !got[name] {
+			t.Errorf("%q is in the list and not emitted", name)
+		}
+		documented := name
+		if p, ok := placeholders[name]; ok {
+			documented = p
+		}
+		if row := regexp.MustCompile(`(?m)^//\t` + regexp.QuoteMeta(documented) + `( |$)`); !row.Match(doc) {
+			t.Errorf("%q has no row in a table of doc.go", documented)
+		}
+	}
+	for _, name := range regexp.MustCompile(`(?m)^//\t(tidegate\.[a-z_.]+)`).FindAllStringSubmatch(string(doc), -1) {
+		if !slices.Contains(names, name[1]) {
+			t.Errorf("%q is in doc.go and not in the list", name[1])
+		}
+	}
+}
+
+// emittedNames makes everything happen that can happen, and returns the names of
+// all that was exported.
+func emittedNames(t *testing.T) map[string]bool {
+	all := map[string]bool{}
+	synctest.Test(t, func(t *testing.T) {
+		r := newRecorder()
+		o := r.observer()
+		run := func(answers script, method string, ps ...middleware.Policy) {
+			chain := middleware.NewChain("chain", append([]middleware.Policy{o}, ps...)...)
+			transport := transports.New(o.Transport(&answers), chain)
+			for range 3 {
+				ctx := middleware.WithOperation(t.Context(), middleware.Operation{Name: "operation"})
+				req, err := http.NewRequestWithContext(ctx, method, "https://example.com", nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if resp, err := transport.RoundTrip(req); err == nil {
+					resp.Body.Close()
+				}
+			}
+		}
+		run(script{{ms, 503}, {ms, 503}, {ms, 503}}, "GET",
+			policies.NewRetry(policies.RetryConfig{Attempts: 2}), policies.NewBreaker(policies.BreakerConfig{FailureThreshold: 3}))
+		run(script{{ms, 200}, {ms, 200}, {ms, 200}}, "GET",
+			policies.NewRateLimit(policies.RateLimitConfig{Rate: 1, Burst: 1, MaxWait: time.Second}))
+		run(script{{0, 200}}, "GET", policies.NewRateLimit(policies.RateLimitConfig{Rate: 1, Burst: 1}))
+		run(nil, "GET", policies.NewTimeout(policies.TimeoutConfig{Limit: time.Second}))
+		run(script{{0, 200}, {0, 200}, {0, 200}}, "PROPFIND", emit(
+			middleware.Event{Kind: middleware.Waited, Policy: "bulkhead", Reason: "full", Wait: time.Second},
+			middleware.Event{Kind: middleware.Rejected, Policy: "bulkhead", Reason: "bulkhead_full"}))
+		run(script{{0, 200}, {0, 200}, {0, 200}}, "GET",
+			emit(slices.Repeat([]middleware.Event{{Kind: middleware.TimedOut}}, 101)...))
+
+		attributes := func(kv []attribute.KeyValue) {
+			for _, a := range kv {
+				all[string(a.Key)] = true
+			}
+		}
+		for _, s := range r.spans.GetSpans() {
+			if s.Name != "HTTP" { // as the conventions say of unknown methods
+				all[s.Name] = true
+			}
+			attributes(s.Attributes)
+			for _, e := range s.Events {
+				all[e.Name] = true
+				attributes(e.Attributes)
+			}
+		}
+		for _, m := range r.metrics(t) {
+			all[m.Name] = true
+			switch data := m.Data.(type) {
+			case metricdata.Sum[int64]:
+				for _, p := range data.DataPoints {
+					attributes(p.Attributes.ToSlice())
+				}
+			case metricdata.Histogram[float64]:
+				for _, p := range data.DataPoints {
+					attributes(p.Attributes.ToSlice())
+				}
+			}
+		}
+	})
+	return all
+}
+
+func TestNamespaceBeginsEveryNameOfOurs(t *testing.T) {
+	for _, name := range names {
+		conventional := strings.HasPrefix(name, "http.") || strings.HasPrefix(name, "server.") ||
+			slices.Contains([]string{"error.type", "network.protocol.version", "url.full"}, name)
+		if strings.Contains(name, ".") && !conventional && !strings.HasPrefix(name, observability.Namespace) {
+			t.Errorf("%q does not begin with %q", name, observability.Namespace)
+		}
+	}
+}

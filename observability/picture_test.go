@@ -137,7 +137,7 @@ billing GET /invoices/{id} INTERNAL 60ms RED attempts=1 chain.name=billing error
 			policies: []middleware.Policy{retry(), breaker()},
 			answers:  script{{10 * ms, 503}, {10 * ms, 503}},
 			want: `
-billing GET /invoices/{id} INTERNAL 620ms RED attempts=2 chain.name=billing error.type=circuit_open operation=GET /invoices/{id} outcome=rejected policies=["retry","breaker"] retry.stop_reason=not_retryable wait.duration=0.6
+billing GET /invoices/{id} INTERNAL 620ms RED attempts=2 chain.name=billing error.type=503 operation=GET /invoices/{id} outcome=failure policies=["retry","breaker"] retry.stop_reason=not_retryable wait.duration=0.6
   + 10ms tidegate.retry.scheduled attempt=1 error.type=503 policy.name=retry retry.delay=0.2 retry.delay_source=backoff
   + 220ms tidegate.breaker.state_changed breaker.open_for=10 breaker.state.from=closed breaker.state.to=open error.type=503 policy.name=breaker reason=consecutive_failures
   + 220ms tidegate.retry.scheduled attempt=2 error.type=503 policy.name=retry retry.delay=0.4 retry.delay_source=backoff

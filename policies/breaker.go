@@ -83,6 +83,9 @@ func (s State) String() string {
 	}
 }
 
+// MarshalText returns the name of the state.
+func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
 // Counts are what a [Breaker] has counted since its last transition.
 type Counts struct {
 	Requests, Successes, Failures, Ignored    int

@@ -73,7 +73,8 @@ func (c RetryConfig) Validate() error {
 // the result of the failed attempt before the wait.
 //
 // When it stops because the attempts are spent or the error must not be repeated,
-// the caller gets that error unchanged. When another attempt was due but the wait
+// the caller gets that error unchanged; when a policy further in refused a further
+// attempt, a breaker for instance, its rejection wraps the last error. When another attempt was due but the wait
 // would have passed the deadline of the context, Retry does not begin it: the
 // error is at once a [*middleware.Rejection] with the reason
 // [middleware.ErrDeadline] that wraps the last error. When the context ends during
@@ -118,10 +119,11 @@ func (r *Retry) Execute(ctx context.Context, next middleware.Next) error {
 	}
 	delays := r.delays
 	delays.Reset()
+	var last error // of the attempt before
 	for attempt := 1; ; attempt++ {
 		wait, source, stop := r.plan(ctx, attempt, err, &delays)
 		if stop != "" {
-			return r.stop(ctx, next, attempt, err, stop, wait)
+			return withLast(r.stop(ctx, next, attempt, err, stop, wait), last)
 		}
 		next.Emit(ctx, middleware.Event{
 			Kind: middleware.RetryScheduled, Policy: r.name,
@@ -131,6 +133,7 @@ func (r *Retry) Execute(ctx context.Context, next middleware.Next) error {
 		if !sleep(ctx, wait) {
 			return r.stop(ctx, next, attempt, err, "canceled", 0)
 		}
+		last = err
 		if err = next.Do(middleware.WithAttempt(ctx, attempt+1)); err == nil {
 			return nil
 		}
@@ -186,6 +189,18 @@ func (r *Retry) stop(ctx context.Context, next middleware.Next, attempt int, err
 	default:
 		return err
 	}
+}
+
+// withLast returns err, the end of the call; a rejection of an attempt that never
+// ran gets the error of the attempt before it, which is why the call failed.
+func withLast(err, last error) error {
+	rejected, ok := middleware.Unjudged(err).(*middleware.Rejection)
+	if !ok || rejected.Err != nil || last == nil {
+		return err
+	}
+	both, v := *rejected, middleware.VerdictOf(last)
+	both.Err = middleware.Unjudged(last)
+	return middleware.Judged(&both, middleware.Verdict{Class: v.Class, Reason: v.Reason})
 }
 
 // sleep waits for d and reports whether the context lasted that long.

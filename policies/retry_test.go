@@ -222,6 +222,26 @@ func TestRetryGivesUpTheFailedResultBeforeTheWait(t *testing.T) {
 	})
 }
 
+func TestARefusedRetrySaysWhatFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		outer := policies.NewBreaker(policies.BreakerConfig{Name: "outer", FailureThreshold: 1})
+		chain := middleware.NewChain("x", outer, policies.NewRetry(policies.RetryConfig{}), policies.NewBreaker(policies.BreakerConfig{FailureThreshold: 1}))
+		err := chain.Do(t.Context(), fail)
+		r := rejection(t, err)
+		if !errors.Is(err, middleware.ErrOpen) || !errors.Is(err, errBroken) || r.Policy != "breaker" || r.RetryAfter == 0 {
+			t.Errorf("got %v, want the refusal and the failure before it", err)
+		}
+		if outer.State() != policies.Open {
+			t.Error("a breaker further out did not count the failure")
+		}
+		outer.Reset()
+		err = chain.Do(t.Context(), fail)
+		if r := rejection(t, err); r.Err != nil || outer.State() != policies.Closed {
+			t.Errorf("a call that never ran: %v", err)
+		}
+	})
+}
+
 func TestSuccessfulRetryAllocatesNothing(t *testing.T) {
 	chain := middleware.NewChain("x",
 		policies.NewRetry(policies.RetryConfig{}),

@@ -69,10 +69,10 @@ func (t *Timeout) Execute(ctx context.Context, next middleware.Next) error {
 		Chain: next.Chain().Name(), Policy: t.name, Reason: middleware.ErrTimeout,
 	})
 	err := next.DoThen(limited, limited.release)
+	if !t.stream {
+		limited.timer.Stop()
+	}
 	if err == nil {
-		if !t.stream {
-			limited.timer.Stop()
-		}
 		return nil
 	}
 	if context.Cause(limited) != error(limited.expired) || middleware.VerdictOf(err).Class == middleware.Success {

@@ -189,17 +189,19 @@ func TestStreamedResultSurvivesTheTimeout(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				chain := middleware.NewChain("x", policies.NewTimeout(row.config))
-				ctx, end, err := middleware.Stream(t.Context(), chain, func(ctx context.Context) (context.Context, error) { return ctx, nil }, nil)
-				if err != nil || ctx.Err() != nil {
-					t.Fatalf("got %v, the context has ended with %v", err, ctx.Err())
-				}
-				time.Sleep(time.Hour)
-				if cause := context.Cause(ctx); !errors.Is(cause, row.want) || (row.want == nil) != (cause == nil) {
-					t.Errorf("an hour later the context has ended with %v, want %v", cause, row.want)
-				}
-				end()
-				if ctx.Err() == nil {
-					t.Error("the context outlives the stream")
+				for _, own := range []error{nil, errBroken} { // a failure may come with a result too
+					ctx, end, err := middleware.Stream(t.Context(), chain, func(ctx context.Context) (context.Context, error) { return ctx, own }, nil)
+					if err != own || ctx.Err() != nil {
+						t.Fatalf("got %v, the context has ended with %v", err, ctx.Err())
+					}
+					time.Sleep(time.Hour)
+					if cause := context.Cause(ctx); !errors.Is(cause, row.want) || (row.want == nil) != (cause == nil) {
+						t.Errorf("an hour later the context has ended with %v, want %v", cause, row.want)
+					}
+					end()
+					if ctx.Err() == nil {
+						t.Error("the context outlives the stream")
+					}
 				}
 			})
 		})

@@ -1,0 +1,395 @@
+package tidegate
+
+import (
+	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tidegate-go/tidegate/policies"
+)
+
+// parse is ParseConfig with variables of a map.
+func parse(text string, variables map[string]string) (Config, error) {
+	return ParseConfig("x.yaml", []byte(text), func(name string) (string, bool) {
+		v, ok := variables[name]
+		return v, ok
+	})
+}
+
+func services(name string, c ServiceConfig) Config {
+	return Config{Services: map[string]ServiceConfig{name: c}}
+}
+
+func TestParseConfig(t *testing.T) {
+	for _, row := range []struct {
+		name, text string
+		want       Config
+	}{
+		{"empty", "", Config{}},
+		{"comments", "# nothing yet\n", Config{}},
+		{"null", "---\n...\n", Config{}},
+		{"byte order mark", "\ufeffservices: {a: {timeout: 1s}}", services("a", ServiceConfig{Timeout: time.Second})},
+		{"sections without content", "retries:\nservices:\n", Config{Services: map[string]ServiceConfig{}}},
+		{"service without content", "services:\n  minio:\n", services("minio", ServiceConfig{})},
+		{"policy without content", "services: {a: {retry: , breaker: {}}}", services("a", ServiceConfig{})},
+		{"retries", "retries:\n  circuit_breaker_threshold: 4\n  circuit_breaker_timeout: 2m\n  circuit_breaker_recovery_time: 1h30m\n", Config{
+			Breaker: policies.BreakerConfig{FailureThreshold: 4, Timeout: 2 * time.Minute, RecoveryTime: 90 * time.Minute},
+		}},
+		{"every key of a service", `
+services:
+  archive:
+    preset: minio
+    timeout: 10m
+    attempt_timeout: 2m
+    retry: {attempts: 5, delay: 200ms, multiplier: 1.5, max_delay: 10s, jitter: 0.25, max_after: 1m}
+    breaker: {failure_threshold: 10, success_threshold: 3, timeout: 2m, recovery_time: 5m}
+    rate_limit: {rate: 0.5, burst: 100, max_wait: 1s}
+`, services("archive", ServiceConfig{
+			Preset:         MinIO,
+			Timeout:        10 * time.Minute,
+			AttemptTimeout: 2 * time.Minute,
+			Retry: policies.RetryConfig{
+				Attempts: 5, Delay: 200 * time.Millisecond, Multiplier: 1.5,
+				MaxDelay: 10 * time.Second, Jitter: 0.25, MaxAfter: time.Minute,
+			},
+			Breaker:   policies.BreakerConfig{FailureThreshold: 10, SuccessThreshold: 3, Timeout: 2 * time.Minute, RecoveryTime: 5 * time.Minute},
+			RateLimit: policies.RateLimitConfig{Rate: 0.5, Burst: 100, MaxWait: time.Second},
+		})},
+		{"off", "services: {a: {retry: off, breaker: off, rate_limit: off, timeout: off, attempt_timeout: off}}", services("a", ServiceConfig{
+			Timeout: Off, AttemptTimeout: Off,
+			Retry:     policies.RetryConfig{Attempts: Off},
+			Breaker:   policies.BreakerConfig{FailureThreshold: Off},
+			RateLimit: policies.RateLimitConfig{Rate: Off},
+		})},
+		{"off as other tools write it", "services: {a: {retry: false, timeout: 'off'}}", services("a", ServiceConfig{
+			Timeout: Off, Retry: policies.RetryConfig{Attempts: Off},
+		})},
+		{"zero is the default", "services: {a: {timeout: 0, retry: {attempts: 0, delay: 0s, multiplier: 0}, rate_limit: {rate: 0.0}}}", services("a", ServiceConfig{})},
+		{"zero is none", "services: {a: {retry: {jitter: 0}, rate_limit: {max_wait: 0}}}", services("a", ServiceConfig{
+			Retry: policies.RetryConfig{Jitter: Off}, RateLimit: policies.RateLimitConfig{MaxWait: Off},
+		})},
+		{"quoted numbers", "services: {a: {retry: {attempts: '4', jitter: \"1\"}}}", services("a", ServiceConfig{
+			Retry: policies.RetryConfig{Attempts: 4, Jitter: 1},
+		})},
+		{"aliases", "services:\n  a: &a\n    timeout: &t 5s\n    attempt_timeout: *t\n  b: *a\n", Config{Services: map[string]ServiceConfig{
+			"a": {Timeout: 5 * time.Second, AttemptTimeout: 5 * time.Second},
+			"b": {Timeout: 5 * time.Second, AttemptTimeout: 5 * time.Second},
+		}}},
+		{"merge", "services:\n  a: &a {timeout: 5s, attempt_timeout: 1s}\n  b: {<<: *a, timeout: 6s}\n", Config{Services: map[string]ServiceConfig{
+			"a": {Timeout: 5 * time.Second, AttemptTimeout: time.Second},
+			"b": {Timeout: 6 * time.Second, AttemptTimeout: time.Second},
+		}}},
+		{"merge of a list: the first wins", "services:\n  a: &a {timeout: 5s}\n  b: &b {timeout: 6s, attempt_timeout: 1s}\n  c: {<<: [*a, *b]}\n", Config{Services: map[string]ServiceConfig{
+			"a": {Timeout: 5 * time.Second},
+			"b": {Timeout: 6 * time.Second, AttemptTimeout: time.Second},
+			"c": {Timeout: 5 * time.Second, AttemptTimeout: time.Second},
+		}}},
+		{"merge of itself", "services:\n  a: &a {<<: *a, timeout: 5s}\n", services("a", ServiceConfig{Timeout: 5 * time.Second})},
+		{"a name that YAML reads as a number", "services: {3: {}}", services("3", ServiceConfig{})},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			got, err := parse(row.text, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !reflect.DeepEqual(got, row.want) {
+				t.Errorf("got  %+v\nwant %+v", got, row.want)
+			}
+			if _, err := New(got); err != nil {
+				t.Errorf("New refuses what ParseConfig returned: %v", err)
+			}
+		})
+	}
+}
+
+// The first of environment, service, retries, preset and default that gives a
+// value counts.
+func TestPrecedence(t *testing.T) {
+	const (
+		fromEnvironment = 1 << iota
+		fromService
+		fromRetries
+		fromPreset
+	)
+	for _, row := range []struct {
+		given     int
+		threshold int
+		timeout   time.Duration
+		recovery  time.Duration
+	}{
+		{0, 5, 30 * time.Second, 30 * time.Second},
+		{fromPreset, 3, 5 * time.Minute, 10 * time.Minute},
+		{fromRetries, 31, 32 * time.Second, 33 * time.Second},
+		{fromRetries | fromPreset, 31, 32 * time.Second, 33 * time.Second},
+		{fromService, 21, 22 * time.Second, 23 * time.Second},
+		{fromService | fromPreset, 21, 22 * time.Second, 23 * time.Second},
+		{fromService | fromRetries, 21, 22 * time.Second, 23 * time.Second},
+		{fromService | fromRetries | fromPreset, 21, 22 * time.Second, 23 * time.Second},
+		{fromEnvironment, 11, 12 * time.Second, 13 * time.Second},
+		{fromEnvironment | fromPreset, 11, 12 * time.Second, 13 * time.Second},
+		{fromEnvironment | fromRetries, 11, 12 * time.Second, 13 * time.Second},
+		{fromEnvironment | fromService, 11, 12 * time.Second, 13 * time.Second},
+		{fromEnvironment | fromService | fromRetries | fromPreset, 11, 12 * time.Second, 13 * time.Second},
+	} {
+		var text strings.Builder
+		var variables map[string]string
+		if row.given&fromRetries != 0 {
+			text.WriteString("retries: {circuit_breaker_threshold: 31, circuit_breaker_timeout: 32s, circuit_breaker_recovery_time: 33s}\n")
+		}
+		text.WriteString("services:\n  it:\n    timeout: 1m\n")
+		if row.given&fromPreset != 0 {
+			text.WriteString("    preset: git\n")
+		}
+		if row.given&fromService != 0 {
+			text.WriteString("    breaker: {failure_threshold: 21, timeout: 22s, recovery_time: 23s}\n")
+		}
+		if row.given&fromEnvironment != 0 {
+			variables = map[string]string{
+				"CIRCUIT_BREAKER_THRESHOLD":     "11",
+				"CIRCUIT_BREAKER_TIMEOUT":       "12s",
+				"CIRCUIT_BREAKER_RECOVERY_TIME": "13s",
+			}
+		}
+		config, err := parse(text.String(), variables)
+		if err != nil {
+			t.Errorf("%s: %v", text.String(), err)
+			continue
+		}
+		got := effective(t, config, "it").Breaker
+		if got.FailureThreshold != row.threshold || got.Timeout != row.timeout || got.RecoveryTime != row.recovery {
+			t.Errorf("%sgives %+v", text.String(), got)
+		}
+	}
+}
+
+func effective(t *testing.T, config Config, name string) ServiceConfig {
+	t.Helper()
+	m, err := New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := m.Service(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.Config()
+}
+
+func TestEnvironmentLeavesOtherThingsAlone(t *testing.T) {
+	config, err := parse("services: {a: {breaker: off}, b: {breaker: {timeout: 1m}}}", map[string]string{
+		"CIRCUIT_BREAKER_THRESHOLD": "7", "CIRCUIT_BREAKER_TIMEOUT": "", "CIRCUIT_BREAKER_RECOVERY_TIME": "0",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := effective(t, config, "a").Breaker.FailureThreshold; got != Off {
+		t.Errorf("the environment switched a breaker on, with a threshold of %d", got)
+	}
+	if got := effective(t, config, "b").Breaker; got.FailureThreshold != 7 || got.Timeout != time.Minute || got.RecoveryTime != time.Minute {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// The environment reaches services that are added in code, below what the code says.
+func TestDefaultsReachServicesAddedLater(t *testing.T) {
+	config, err := parse("", map[string]string{"CIRCUIT_BREAKER_THRESHOLD": "7"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, row := range map[string]struct {
+		config ServiceConfig
+		want   int
+	}{
+		"minio": {ServiceConfig{}, 7},
+		"other": {ServiceConfig{Breaker: policies.BreakerConfig{FailureThreshold: 9}}, 9},
+	} {
+		s, err := m.Add(name, row.config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Config().Breaker.FailureThreshold; got != row.want {
+			t.Errorf("%s: threshold %d, want %d", name, got, row.want)
+		}
+	}
+}
+
+// Of two settings that limit each other, the one that is not given gives way.
+func TestLimitGivesWay(t *testing.T) {
+	for _, row := range []struct {
+		given, want ServiceConfig
+	}{
+		{
+			ServiceConfig{Preset: HTTP, Breaker: policies.BreakerConfig{Timeout: 3 * time.Minute}},
+			ServiceConfig{Breaker: policies.BreakerConfig{Timeout: 3 * time.Minute, RecoveryTime: 3 * time.Minute}},
+		},
+		{
+			ServiceConfig{Preset: HTTP, Breaker: policies.BreakerConfig{Timeout: time.Minute}},
+			ServiceConfig{Breaker: policies.BreakerConfig{Timeout: time.Minute, RecoveryTime: 2 * time.Minute}},
+		},
+		{
+			ServiceConfig{Preset: MinIO, Breaker: policies.BreakerConfig{RecoveryTime: time.Minute}},
+			ServiceConfig{Breaker: policies.BreakerConfig{Timeout: time.Minute, RecoveryTime: time.Minute}},
+		},
+		{
+			ServiceConfig{Preset: MinIO, Retry: policies.RetryConfig{Delay: time.Minute}},
+			ServiceConfig{Retry: policies.RetryConfig{Delay: time.Minute, MaxDelay: time.Minute}},
+		},
+		{
+			ServiceConfig{Preset: Git, Retry: policies.RetryConfig{MaxDelay: time.Second}},
+			ServiceConfig{Retry: policies.RetryConfig{Delay: time.Second, MaxDelay: time.Second}},
+		},
+	} {
+		got := effective(t, services("it", row.given), "it")
+		want := got
+		want.overlay(row.want)
+		if got != want {
+			t.Errorf("given %+v\ngot   %+v\nwant  %+v", row.given, got, want)
+		}
+	}
+}
+
+func (c *ServiceConfig) overlay(over ServiceConfig) {
+	for i, g := range c.groups() {
+		g.overlay(over.groups()[i])
+	}
+}
+
+// A policy that the preset has off is switched on by giving any of its settings.
+func TestGivenSettingSwitchesOn(t *testing.T) {
+	got := effective(t, services("kubernetes", ServiceConfig{
+		Retry:     policies.RetryConfig{Delay: time.Second},
+		RateLimit: policies.RateLimitConfig{Burst: 7},
+	}), "kubernetes")
+	if want := (policies.RetryConfig{
+		Attempts: policies.DefaultAttempts, Delay: time.Second, Multiplier: policies.DefaultMultiplier,
+		MaxDelay: policies.DefaultMaxDelay, Jitter: policies.DefaultJitter, MaxAfter: policies.DefaultMaxAfter,
+	}); got.Retry != want {
+		t.Errorf("retry is %+v", got.Retry)
+	}
+	if want := (policies.RateLimitConfig{Rate: policies.DefaultRate, Burst: 7, MaxWait: Off}); got.RateLimit != want {
+		t.Errorf("rate limit is %+v", got.RateLimit)
+	}
+}
+
+// The settings in force are settings, for a service that is the same.
+func TestConfigInForceIsAConfig(t *testing.T) {
+	for _, c := range []ServiceConfig{
+		{},
+		{Preset: MinIO},
+		{Preset: Kubernetes, Retry: policies.RetryConfig{Attempts: 2}},
+		{Preset: Scanner, RateLimit: policies.RateLimitConfig{MaxWait: Off}, Retry: policies.RetryConfig{Jitter: Off}},
+		{Timeout: Off, AttemptTimeout: Off, Breaker: policies.BreakerConfig{FailureThreshold: Off, Name: "b"}},
+		{Breaker: policies.BreakerConfig{Name: "b", Timeout: time.Hour}, Retry: policies.RetryConfig{Name: "r"}},
+	} {
+		first := effective(t, services("it", c), "it")
+		if again := effective(t, services("it", first), "it"); again != first {
+			t.Errorf("%+v\nbecomes %+v\nand then %+v", c, first, again)
+		}
+	}
+}
+
+func TestLoadConfig(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "tidegate.yaml")
+	if err := os.WriteFile(file, []byte("services: {minio: {breaker: {failure_threshold: 4}}}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range forEveryBreaker {
+		t.Setenv(v.variable, "")
+	}
+	t.Setenv("CIRCUIT_BREAKER_TIMEOUT", "1m")
+	config, err := LoadConfig(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := effective(t, config, "minio").Breaker
+	if got.FailureThreshold != 4 || got.Timeout != time.Minute || got.RecoveryTime != 5*time.Minute {
+		t.Errorf("got %+v", got)
+	}
+
+	huge := filepath.Join(dir, "huge.yaml")
+	if err := os.WriteFile(huge, make([]byte, maxConfigSize+1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	wrong := filepath.Join(dir, "wrong.yaml")
+	if err := os.WriteFile(wrong, []byte("services: {minio: {timeout: 5}}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	absent := filepath.Join(dir, "absent.yaml")
+	for _, row := range []struct {
+		path, want string
+		is         error
+	}{
+		{"", "tidegate: configuration: the path of the file is empty", nil},
+		{absent, "tidegate: configuration: open " + absent + ": no such file or directory", fs.ErrNotExist},
+		{dir, "tidegate: configuration: " + dir + " is a directory: name the file in it", nil},
+		{huge, "tidegate: configuration: " + huge + " is larger than 1 MiB", nil},
+		{wrong, wrong + `:1:29: services.minio.timeout: "5" has no unit, write "5s" if seconds are meant; ` +
+			`allowed: a duration such as 500ms, 30s or 1h30m, or 0 for the default, or off`, nil},
+	} {
+		config, err := LoadConfig(row.path)
+		if err == nil || err.Error() != row.want || row.is != nil && !errors.Is(err, row.is) {
+			t.Errorf("LoadConfig(%q)\ngives %v\nwant  %s", row.path, err, row.want)
+		}
+		if !reflect.DeepEqual(config, Config{}) {
+			t.Errorf("LoadConfig(%q) gives an error and %+v", row.path, config)
+		}
+	}
+}
+
+// The example in the package comment is a configuration, and names every key.
+func TestPackageCommentNamesEveryKey(t *testing.T) {
+	file, err := parser.ParseFile(token.NewFileSet(), "doc.go", nil, parser.ParseComments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := example(file)
+	d := newDecoder("doc.go")
+	d.file([]byte(text))
+	if len(d.errs) > 0 {
+		t.Fatalf("%s\nis wrong: %v", text, d.errs)
+	}
+	if _, err := parse(text, nil); err != nil {
+		t.Error(err)
+	}
+	want := map[string]bool{"services.archive.preset": true}
+	for _, v := range forEveryBreaker {
+		want["retries."+v.key] = true
+	}
+	var c ServiceConfig
+	for _, g := range c.groups() {
+		for _, s := range g.settings {
+			want[strings.TrimSuffix("services.archive."+g.key+"."+s.key, ".")] = true
+		}
+	}
+	maps.DeleteFunc(want, func(key string, _ bool) bool { _, ok := d.written[key]; return ok })
+	if len(want) > 0 {
+		t.Errorf("the package comment misses %v", slices.Sorted(maps.Keys(want)))
+	}
+}
+
+func example(file *ast.File) string {
+	var lines []string
+	for line := range strings.Lines(file.Doc.Text()) {
+		if strings.HasPrefix(line, "\tretries:") || len(lines) > 0 && strings.HasPrefix(line, "\t") {
+			lines = append(lines, strings.TrimPrefix(line, "\t"))
+		} else if len(lines) > 0 {
+			break
+		}
+	}
+	return strings.Join(lines, "")
+}

@@ -1,0 +1,271 @@
+package tidegate
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"sync"
+
+	"github.com/tidegate-go/tidegate/middleware"
+	"github.com/tidegate-go/tidegate/policies"
+)
+
+// A Manager holds named services. Look a service up once and keep it: calls go
+// through the [Service], not through the Manager.
+//
+// The zero Manager has no services and is ready to have some added. A Manager is
+// safe for concurrent use.
+type Manager struct {
+	observers []middleware.Observer
+	defaults  policies.BreakerConfig
+
+	mu       sync.RWMutex
+	services map[string]*Service // nil while the service is being made
+	closed   bool
+}
+
+// An Option changes what [New] makes. A nil Option changes nothing.
+type Option func(*Manager)
+
+// WithObserver makes o hear the events of every service. If o is a policy too, as
+// the Observer of package observability is, it stands outermost in every chain.
+// If it has a method Transport(http.RoundTripper) http.RoundTripper, then
+// [Service.HTTPClient] uses it to watch each attempt. Of several observers the
+// first is outermost. A nil o changes nothing.
+func WithObserver(o middleware.Observer) Option {
+	return func(m *Manager) {
+		if !isNil(o) {
+			m.observers = append(m.observers, o)
+		}
+	}
+}
+
+func isNil(o middleware.Observer) bool {
+	switch v := reflect.ValueOf(o); v.Kind() {
+	case reflect.Invalid:
+		return true
+	case reflect.Pointer, reflect.Func, reflect.Map, reflect.Slice, reflect.Chan:
+		return v.IsNil()
+	default:
+		return false
+	}
+}
+
+// New returns a Manager with the services that config names, and no others. The
+// presets stand by for [Manager.Add].
+//
+// The error is one or several *[ConfigError], joined. A Config that [LoadConfig]
+// returned gives none.
+func New(config Config, opts ...Option) (*Manager, error) {
+	services, problems := config.resolve()
+	if err := joinProblems(problems); err != nil {
+		return nil, err
+	}
+	m := &Manager{defaults: config.Breaker}
+	for _, opt := range opts {
+		if opt != nil {
+			opt(m)
+		}
+	}
+	for _, name := range sortedKeys(services) {
+		s := services[name]
+		if _, err := m.add(name, s, s.chain()); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+func joinProblems(problems []problem) error {
+	errs := make([]error, len(problems))
+	for i, p := range problems {
+		errs[i] = p.configError(inCode)
+	}
+	return errors.Join(errs...)
+}
+
+// Add makes a service and returns it. The zero ServiceConfig is a preset, see
+// [ServiceConfig].
+//
+// The error says that there is such a service already, that the Manager is
+// closed, or, as one or several *[ConfigError], what is wrong with config.
+func (m *Manager) Add(name string, config ServiceConfig) (*Service, error) {
+	resolved, problems := config.resolve(name, m.defaults)
+	if err := joinProblems(problems); err != nil {
+		return nil, err
+	}
+	return m.add(name, resolved, resolved.chain())
+}
+
+// AddChain makes a service of policies that the program has put together, the
+// first one outermost, as [middleware.NewChain] does. The observers of the
+// Manager and its counters come before them.
+func (m *Manager) AddChain(name string, chain ...middleware.Policy) (*Service, error) {
+	if says := checkName(name); says != "" {
+		return nil, &ConfigError{Key: join("services", name), Problem: says, Allowed: allowedName}
+	}
+	return m.add(name, ServiceConfig{}, chain)
+}
+
+// add makes the service outside the lock, because observers and policies hear of
+// its chain meanwhile.
+func (m *Manager) add(name string, config ServiceConfig, chain []middleware.Policy) (*Service, error) {
+	if err := m.reserve(name); err != nil {
+		return nil, err
+	}
+	made := false
+	defer func() {
+		if !made { // one of them panicked
+			m.free(name)
+		}
+	}()
+	s := newService(name, config, m.observers, chain)
+	made = true
+	if !m.publish(name, s) {
+		return nil, errors.Join(errClosed, s.close())
+	}
+	return s, nil
+}
+
+var errClosed = errors.New("tidegate: the manager is closed")
+
+func (m *Manager) reserve(name string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return errClosed
+	}
+	if _, ok := m.services[name]; ok {
+		return fmt.Errorf("tidegate: there is a service %s already: use another name, or Service to get it", quote(name))
+	}
+	if m.services == nil {
+		m.services = make(map[string]*Service)
+	}
+	m.services[name] = nil
+	return nil
+}
+
+func (m *Manager) free(name string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.services, name)
+}
+
+// publish reports false when the Manager was closed meanwhile.
+func (m *Manager) publish(name string, s *Service) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		delete(m.services, name)
+		return false
+	}
+	m.services[name] = s
+	return true
+}
+
+// Service returns the service of that name. The error for one that does not exist
+// lists those that do.
+func (m *Manager) Service(name string) (*Service, error) {
+	m.mu.RLock()
+	s := m.services[name]
+	m.mu.RUnlock()
+	if s != nil {
+		return s, nil
+	}
+	var names []string
+	for _, s := range m.Services() {
+		names = append(names, s.name)
+	}
+	if len(names) == 0 {
+		return nil, fmt.Errorf("tidegate: there is no service %s, nor any other", quote(name))
+	}
+	return nil, fmt.Errorf("tidegate: there is no service %s%s; there are: %s", quote(name), suggest(name, names), strings.Join(names, ", "))
+}
+
+// Services returns all services, sorted by name.
+func (m *Manager) Services() []*Service {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	all := make([]*Service, 0, len(m.services))
+	for _, name := range sortedKeys(m.services) {
+		if s := m.services[name]; s != nil {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// States returns the state of the breaker of each service, by name. A service
+// without a breaker is Closed: it lets calls through.
+func (m *Manager) States() map[string]policies.State {
+	states := make(map[string]policies.State)
+	for _, s := range m.Services() {
+		states[s.name] = s.status().State
+	}
+	return states
+}
+
+// Metrics returns what the calls of each service came to, by name.
+func (m *Manager) Metrics() map[string]Metrics {
+	metrics := make(map[string]Metrics)
+	for _, s := range m.Services() {
+		metrics[s.name] = s.meter.metrics()
+	}
+	return metrics
+}
+
+// ForceOpen makes a service reject every call until Release or Reset. The error
+// says that there is no such service, or that it has no breaker.
+func (m *Manager) ForceOpen(name string) error {
+	return m.eachBreaker(name, (*policies.Breaker).ForceOpen)
+}
+
+// Release ends ForceOpen. The error is as for ForceOpen.
+func (m *Manager) Release(name string) error { return m.eachBreaker(name, (*policies.Breaker).Release) }
+
+// Reset closes the breaker of a service, whatever its state, and makes it forget
+// what it has counted. [Manager.Metrics] go on. The error is as for ForceOpen.
+func (m *Manager) Reset(name string) error { return m.eachBreaker(name, (*policies.Breaker).Reset) }
+
+// ResetAll is Reset for every service that has a breaker.
+func (m *Manager) ResetAll() {
+	for _, s := range m.Services() {
+		for _, b := range s.breakers {
+			b.Reset()
+		}
+	}
+}
+
+func (m *Manager) eachBreaker(name string, do func(*policies.Breaker)) error {
+	s, err := m.Service(name)
+	if err != nil {
+		return err
+	}
+	if len(s.breakers) == 0 {
+		return fmt.Errorf("tidegate: service %s has no breaker", quote(name))
+	}
+	for _, b := range s.breakers {
+		do(b)
+	}
+	return nil
+}
+
+// Close ends what the services run in the background: it calls Close on each of
+// their policies that has it, once for each service that the policy is part of, and
+// returns the errors, joined. Afterwards nothing can be added; calls still pass.
+// Observers are not closed, they are the caller's. Further calls do nothing.
+func (m *Manager) Close() error {
+	m.mu.Lock()
+	closed := m.closed
+	m.closed = true
+	m.mu.Unlock()
+	if closed {
+		return nil
+	}
+	var errs []error
+	for _, s := range m.Services() {
+		errs = append(errs, s.close())
+	}
+	return errors.Join(errs...)
+}

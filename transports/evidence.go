@@ -1,0 +1,53 @@
+package transports
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net/http"
+	"net/http/httptrace"
+	"strings"
+	"sync/atomic"
+)
+
+// evidence is what the hooks of an attempt saw, where the type of an error does
+// not tell whether the request was sent: a reset connection may have ended the
+// TLS handshake or the wait for the response.
+type evidence struct {
+	handshake atomic.Pointer[error] // that of a failed TLS handshake
+	wrote     atomic.Bool           // the headers of the request
+}
+
+type evidenceKey struct{}
+
+// needsEvidence reports whether evidence can change a verdict. Tracing costs
+// allocations, and idempotent requests are repeated without it.
+func needsEvidence(req *http.Request) bool {
+	return strings.EqualFold(req.URL.Scheme, "https") && !idempotent(req) && replayable(req)
+}
+
+func withEvidence(ctx context.Context) context.Context {
+	e := new(evidence)
+	ctx = context.WithValue(ctx, evidenceKey{}, e)
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		TLSHandshakeDone: func(_ tls.ConnectionState, err error) {
+			if err != nil {
+				e.handshake.Store(&err)
+			}
+		},
+		WroteHeaders: func() { e.wrote.Store(true) },
+	})
+}
+
+// handshakeFailed reports whether err is that of the TLS handshake which was to
+// carry the request. Hooks that did not fire prove nothing: a custom transport
+// fires none, and a connection may be dialled for another request. So it must be
+// the same error.
+func handshakeFailed(req *http.Request, err error) bool {
+	e, ok := req.Context().Value(evidenceKey{}).(*evidence)
+	if !ok || e.wrote.Load() {
+		return false
+	}
+	failed := e.handshake.Load()
+	return failed != nil && errors.Is(err, *failed)
+}

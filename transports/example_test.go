@@ -1,0 +1,70 @@
+package transports_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"time"
+
+	"github.com/tidegate-go/tidegate/middleware"
+	"github.com/tidegate-go/tidegate/policies"
+	"github.com/tidegate-go/tidegate/transports"
+)
+
+func Example() {
+	requests := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if requests++; requests < 3 {
+			http.Error(w, "not now", http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprint(w, "hello")
+	}))
+	defer server.Close()
+
+	chain := middleware.NewChain("greetings",
+		policies.NewRetry(policies.RetryConfig{Delay: time.Millisecond}),
+		policies.NewBreaker(policies.BreakerConfig{}),
+		policies.NewTimeout(policies.TimeoutConfig{Limit: 5 * time.Second}),
+	)
+	client := transports.Client(server.Client(), chain)
+	resp, err := client.Get(server.URL)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer resp.Body.Close()
+	body, _ := io.ReadAll(resp.Body)
+	fmt.Printf("%s: %s, after %d requests\n", resp.Status, body, requests)
+	// Output: 200 OK: hello, after 3 requests
+}
+
+func ExampleWithClassifier() {
+	// A server that answers 404 until its copy has caught up.
+	classify := func(req *http.Request, resp *http.Response, err error) middleware.Verdict {
+		v := transports.Classify(req, resp, err)
+		if resp != nil && resp.StatusCode == http.StatusNotFound {
+			v.Retry = true
+		}
+		return v
+	}
+	requests := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if requests++; requests == 1 {
+			w.WriteHeader(http.StatusNotFound)
+		}
+	}))
+	defer server.Close()
+
+	retry := policies.NewRetry(policies.RetryConfig{Delay: time.Millisecond})
+	client := transports.Client(server.Client(), middleware.NewChain("copy", retry), transports.WithClassifier(classify))
+	resp, err := client.Get(server.URL)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	resp.Body.Close()
+	fmt.Println(resp.Status)
+	// Output: 200 OK
+}

@@ -1,0 +1,114 @@
+package transports
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/tidegate-go/tidegate/middleware"
+)
+
+// Bounds for draining a response that is given up, so that its connection can be
+// used again.
+const (
+	drainBytes = 64 << 10
+	drainTime  = 50 * time.Millisecond
+)
+
+// A reply is what one attempt brought: a response, if any, and the context that
+// its body depends on.
+type reply struct {
+	response *http.Response
+	ctx      context.Context
+}
+
+// discard gives up the response. Over HTTP/2 closing it is enough.
+func (r reply) discard() {
+	resp := r.response
+	if resp == nil {
+		return
+	}
+	if resp.StatusCode != http.StatusSwitchingProtocols && resp.ProtoMajor < 2 && resp.ContentLength <= drainBytes {
+		timer := time.AfterFunc(drainTime, func() { _ = resp.Body.Close() })
+		_, _ = io.CopyN(io.Discard, resp.Body, drainBytes+1) // reads on to the end that follows the last byte
+		timer.Stop()
+	}
+	_ = resp.Body.Close() // the response is not wanted
+}
+
+// deliver returns the response for the caller, and calls end once its body has
+// been consumed.
+func (r reply) deliver(end func()) *http.Response {
+	resp := r.response
+	// The connection of a switched protocol is the caller's; the attempt is over.
+	if resp.StatusCode == http.StatusSwitchingProtocols || resp.Body == http.NoBody {
+		end()
+		return resp
+	}
+	resp.Body = newBody(r.ctx, resp.Body, end)
+	return resp
+}
+
+// A body is the body of a response that the caller reads.
+type body struct {
+	io.ReadCloser
+
+	ctx context.Context // of the attempt
+	end func()          // once is enough, more do no harm
+}
+
+// newBody keeps the other abilities that a body may have, which callers ask for
+// by type assertion.
+func newBody(ctx context.Context, inner io.ReadCloser, end func()) io.ReadCloser {
+	b := &body{ReadCloser: inner, ctx: ctx, end: end}
+	w, writes := inner.(io.Writer)
+	c, closesWrite := inner.(closeWriter)
+	switch {
+	case writes && closesWrite:
+		return struct {
+			*body
+			io.Writer
+			closeWriter
+		}{b, w, c}
+	case writes:
+		return struct {
+			*body
+			io.Writer
+		}{b, w}
+	case closesWrite:
+		return struct {
+			*body
+			closeWriter
+		}{b, c}
+	default:
+		return b
+	}
+}
+
+type closeWriter interface{ CloseWrite() error }
+
+// Read reports a time limit of the chain as such: the transport only knows that
+// its context was cancelled.
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == nil {
+		return n, nil
+	}
+	if !errors.Is(err, io.EOF) {
+		if cause := context.Cause(b.ctx); errors.Is(cause, middleware.ErrTimeout) {
+			err = cause
+		}
+	}
+	b.end()
+	return n, err
+}
+
+// Close closes the inner body before the end of the attempt cancels its context,
+// which would make an orderly close look like a broken connection.
+func (b *body) Close() error {
+	err := b.ReadCloser.Close()
+	b.end()
+	return err
+}

@@ -1,0 +1,86 @@
+package minio_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+
+	"github.com/johannesboyne/gofakes3"
+	"github.com/johannesboyne/gofakes3/backend/s3mem"
+	miniogo "github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
+
+	"github.com/tidegate-go/tidegate/adapters/minio"
+	"github.com/tidegate-go/tidegate/middleware"
+	"github.com/tidegate-go/tidegate/policies"
+)
+
+func Example() {
+	server, down := startS3()
+	defer server.Close()
+
+	breaker := policies.NewBreaker(policies.BreakerConfig{FailureThreshold: 3})
+	chain := middleware.NewChain("s3", policies.NewRetry(policies.RetryConfig{}), breaker)
+	client, err := minio.New(server.Listener.Addr().String(), miniogo.Options{
+		Creds:     credentials.NewStaticV4("key", "secret", ""),
+		Region:    "us-east-1",
+		Secure:    true,
+		Transport: server.Client().Transport,
+	}, chain)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	ctx := context.Background()
+	if err := client.MakeBucket(ctx, "backups", miniogo.MakeBucketOptions{}); err != nil {
+		fmt.Println(err)
+	}
+
+	down.Store(2) // two attempts fail, the third one succeeds
+	content := strings.NewReader("all of Monday")
+	info, err := client.PutObject(ctx, "backups", "monday", content, content.Size(), miniogo.PutObjectOptions{})
+	fmt.Println("uploaded", info.Size, "bytes,", err)
+
+	object, err := client.GetObject(ctx, "backups", "monday", miniogo.GetObjectOptions{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer object.Close()
+	restored, err := io.ReadAll(object)
+	fmt.Printf("%s, %v\n", restored, err)
+
+	_, err = client.GetObject(ctx, "backups", "tuesday", miniogo.GetObjectOptions{})
+	fmt.Println(miniogo.ToErrorResponse(err).Code, breaker.State())
+
+	down.Store(1000)
+	_, err = client.GetObject(ctx, "backups", "monday", miniogo.GetObjectOptions{})
+	fmt.Println(miniogo.ToErrorResponse(err).StatusCode, breaker.State())
+	_, err = client.GetObject(ctx, "backups", "monday", miniogo.GetObjectOptions{})
+	fmt.Println(errors.Is(err, middleware.ErrOpen))
+	// Output:
+	// uploaded 13 bytes, <nil>
+	// all of Monday, <nil>
+	// NoSuchKey closed
+	// 503 open
+	// true
+}
+
+// startS3 returns a server that answers 503 while down is above zero, and counts it down.
+func startS3() (server *httptest.Server, down *atomic.Int32) {
+	s3 := gofakes3.New(s3mem.New(), gofakes3.WithLogger(gofakes3.DiscardLog())).Server()
+	down = new(atomic.Int32)
+	return httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if down.Add(-1) >= 0 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		s3.ServeHTTP(w, r)
+	})), down
+}

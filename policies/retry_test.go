@@ -207,6 +207,21 @@ func TestATotalTimeoutEndsTheRetries(t *testing.T) {
 	})
 }
 
+func TestATotalTimeoutKeepsTheLastError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		chain := middleware.NewChain("x",
+			policies.NewTimeout(policies.TimeoutConfig{Name: "total", Limit: time.Second}),
+			policies.NewRetry(policies.RetryConfig{}))
+		err := chain.Do(t.Context(), func(context.Context) error {
+			time.Sleep(5 * time.Second) // without a look at the context
+			return errBroken
+		})
+		if want := "x: total: time limit exceeded; last error: broken"; err == nil || err.Error() != want || !errors.Is(err, errBroken) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	})
+}
+
 func TestRetryGivesUpTheFailedResultBeforeTheWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		chain := middleware.NewChain("x", policies.NewRetry(policies.RetryConfig{Attempts: 2, Delay: time.Second, Jitter: -1}))

@@ -80,7 +80,9 @@ func (t *Timeout) Execute(ctx context.Context, next middleware.Next) error {
 	}
 	middleware.Discard(err) // a result that came too late to be read
 	verdict, last := middleware.VerdictOf(err), middleware.Unjudged(err)
-	if errors.Is(last, limited.expired) || errors.Is(last, context.Canceled) || errors.Is(last, context.DeadlineExceeded) {
+	if retry, ok := errors.AsType[*interruptedError](last); ok {
+		err = middleware.Judged(retry.last, verdict)
+	} else if errors.Is(last, limited.expired) || errors.Is(last, context.Canceled) || errors.Is(last, context.DeadlineExceeded) {
 		// The operation only says that its context ended.
 		err = middleware.Judged(context.DeadlineExceeded, verdict)
 	}

@@ -1,0 +1,161 @@
+package git
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/tidegate-go/tidegate/middleware"
+)
+
+// CloneOptions say what to clone. The zero value clones everything.
+type CloneOptions struct {
+	// Branch is the branch or tag to check out. Empty means what the remote's HEAD
+	// points to.
+	Branch string
+	// Depth is how many commits of the history to take. Zero means all.
+	Depth int
+}
+
+// A CloneResult says what was cloned.
+type CloneResult struct {
+	// Commit is the id of the commit that was checked out. It is empty when the
+	// repository has no commits.
+	Commit string
+}
+
+// Clone makes a clone of the repository at url in dir, which must not exist or
+// be an empty directory; its parent must exist. After an error dir is as it was:
+// each attempt works in a directory beside it, dir.tmp-…, which becomes dir when
+// everything is there and is removed otherwise.
+//
+// The remote "origin" of the clone has the URL without credentials.
+func (c *Client) Clone(ctx context.Context, url, dir string, o CloneOptions) (CloneResult, error) {
+	const op = "clone"
+	r, err := c.remote(op, url)
+	if err != nil {
+		return CloneResult{}, err
+	}
+	args := []string{"clone", "--no-progress", "--origin=origin"}
+	if o.Branch != "" {
+		if err := checkText(o.Branch); err != nil {
+			return CloneResult{}, usage(op, fmt.Errorf("the branch %q %w", o.Branch, err))
+		}
+		args = append(args, "--branch="+o.Branch)
+	}
+	if o.Depth < 0 {
+		return CloneResult{}, usage(op, fmt.Errorf("the depth is %d: it must be positive, or 0 for all", o.Depth))
+	}
+	if o.Depth > 0 {
+		args = append(args, "--depth="+strconv.Itoa(o.Depth))
+	}
+	dir, err = directory(op, dir)
+	if err != nil {
+		return CloneResult{}, err
+	}
+	if err := vacant(op, dir); err != nil {
+		return CloneResult{}, err
+	}
+	ctx, chain := c.enter(ctx, op, r)
+	// As a stream, so that a clone which nobody wants, the slower of two, is removed.
+	made, end, err := middleware.Stream(ctx, chain, func(ctx context.Context) (clone, error) {
+		made, err := c.cloneOnce(ctx, r, args, dir)
+		return made, judge(ctx, err, true)
+	}, clone.remove)
+	defer end()
+	if err != nil {
+		return CloneResult{}, err
+	}
+	if err := made.moveTo(dir); err != nil {
+		made.remove()
+		return CloneResult{}, local(op, err)
+	}
+	return CloneResult{Commit: made.commit}, nil
+}
+
+// A clone is complete but not yet where it belongs. The zero clone does not exist.
+type clone struct{ dir, commit string }
+
+// cloneOnce clones into a new directory beside dir.
+func (c *Client) cloneOnce(ctx context.Context, r remote, args []string, dir string) (made clone, err error) {
+	temporary := dir + ".tmp-" + strings.ToLower(rand.Text()[:10])
+	if err := os.Mkdir(temporary, 0o777); err != nil { //nolint:gosec // the user's umask decides, as in git
+		return clone{}, local("clone", err)
+	}
+	defer func() {
+		if made.dir == "" {
+			_ = os.RemoveAll(temporary)
+		}
+	}()
+	args = append(slices.Clip(args), "--", r.arg, temporary)
+	if _, err := c.run(ctx, command{op: "clone", dir: filepath.Dir(dir), remote: &r, args: args}); err != nil {
+		return clone{}, err
+	}
+	head, err := c.resolve(ctx, "clone", temporary, "HEAD")
+	if err != nil {
+		return clone{}, err
+	}
+	return clone{dir: temporary, commit: head}, nil
+}
+
+// moveTo puts the clone where it belongs: dir does not exist or is empty.
+func (m clone) moveTo(dir string) error {
+	if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return os.Rename(m.dir, dir)
+}
+
+func (m clone) remove() {
+	if m.dir != "" {
+		_ = os.RemoveAll(m.dir)
+	}
+}
+
+// vacant returns an error unless a clone can be put at dir.
+func vacant(op, dir string) error {
+	if !isDir(filepath.Dir(dir)) {
+		return usage(op, fmt.Errorf("%q is not a directory: make it before the clone", filepath.Dir(dir)))
+	}
+	entries, err := os.ReadDir(dir)
+	info, statErr := os.Lstat(dir)
+	switch {
+	case errors.Is(statErr, fs.ErrNotExist):
+		return nil
+	case statErr != nil:
+		return local(op, statErr)
+	case !info.IsDir() || len(entries) > 0:
+		return &Error{Op: op, Kind: KindTargetExists, Err: fmt.Errorf("%q exists and is not an empty directory", dir)}
+	case err != nil:
+		return local(op, err)
+	}
+	return nil
+}
+
+// directory returns the absolute path of dir.
+func directory(op, dir string) (string, error) {
+	if err := checkText(dir); err != nil {
+		return "", usage(op, fmt.Errorf("the directory %q %w", dir, err))
+	}
+	path, err := filepath.Abs(dir)
+	if err != nil {
+		return "", local(op, err)
+	}
+	return path, nil
+}
+
+// local returns the error of a file operation of the client's own.
+func local(op string, err error) error {
+	kind := KindDisk
+	if errors.Is(err, fs.ErrExist) {
+		kind = KindTargetExists
+	}
+	return &Error{Op: op, Kind: kind, Err: err}
+}

@@ -1,0 +1,252 @@
+package git
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tidegate-go/tidegate/middleware"
+	"github.com/tidegate-go/tidegate/policies"
+)
+
+// whole asserts that dir is a good clone whose HEAD is id.
+func whole(t *testing.T, dir, id string) {
+	t.Helper()
+	if got := git(t, dir, "rev-parse", "HEAD"); got != id {
+		t.Errorf("HEAD is %s, want %s", got, id)
+	}
+	git(t, dir, "fsck", "--full", "--strict")
+	if changes := git(t, dir, "status", "--porcelain"); changes != "" {
+		t.Errorf("the work tree differs from HEAD: %s", changes)
+	}
+}
+
+func TestG7CloneIsWholeAfterFaults(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		faults []fault
+	}{
+		{"none", nil},
+		{"unavailable twice", []fault{answer(503), answer(503)}},
+		{"cut in the list of refs, then in the pack", []fault{cut("command=ls-refs"), cut("command=fetch")}},
+		{"bad gateway, then cut in the pack", []fault{answer(502), cut("command=fetch")}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			s := newServer(t, newRepository(t))
+			s.script(row.faults...)
+			parent := t.TempDir()
+			dir := filepath.Join(parent, "app")
+			var seen verdicts
+			client := newClient(t, retry(&seen), Config{})
+			got, err := client.Clone(bounded(t), s.url, dir, CloneOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.Commit != s.head(t) {
+				t.Errorf("the result says %q, want %q", got.Commit, s.head(t))
+			}
+			whole(t, dir, s.head(t))
+			equal(t, "beside the clone", names(t, parent), []string{"app"})
+			if n := len(row.faults) + 1; s.served() != n {
+				t.Errorf("%d attempts, want %d", s.served(), n)
+			}
+			for _, v := range seen.seen[:len(row.faults)] {
+				if v.Class != middleware.Failure || !v.Retry {
+					t.Errorf("the verdict of a fault is %+v", v)
+				}
+			}
+			if seen.op != (middleware.Operation{Name: "clone", Key: s.Listener.Addr().String()}) {
+				t.Errorf("the operation is %+v", seen.op) // G15
+			}
+		})
+	}
+}
+
+func TestG7FailedCloneLeavesNothing(t *testing.T) {
+	for _, row := range []struct {
+		name    string
+		fault   fault
+		kind    Kind
+		status  int
+		served  int
+		options CloneOptions
+	}{
+		{name: "not found", fault: answer(404), kind: KindNotFound, served: 1},
+		{name: "forbidden", fault: answer(403), kind: KindAuth, status: 403, served: 1},
+		{name: "unauthorised", fault: answer(401), kind: KindAuth, served: 1},
+		{name: "unavailable", fault: answer(503), kind: KindServer, status: 503, served: 3},
+		{name: "request timeout", fault: answer(408), kind: KindServer, status: 408, served: 3},
+		{name: "gone", fault: answer(410), kind: KindNotFound, status: 410, served: 1},
+		{name: "bad request", fault: answer(400), kind: KindUnknown, status: 400, served: 1},
+		{name: "cut in the pack", fault: cut("command=fetch"), kind: KindTransfer, served: 3},
+		{name: "no such branch", kind: KindRefMissing, served: 1, options: CloneOptions{Branch: "nope"}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			s := newServer(t, newRepository(t))
+			s.always(row.fault)
+			for _, empty := range []bool{false, true} {
+				parent := t.TempDir()
+				dir := filepath.Join(parent, "app")
+				var want []string
+				if empty {
+					if err := os.Mkdir(dir, 0o700); err != nil {
+						t.Fatal(err)
+					}
+					want = []string{"app"}
+				}
+				before := s.served()
+				_, err := newClient(t, retry(), Config{}).Clone(bounded(t), s.url, dir, row.options)
+				e := failure(t, err, row.kind)
+				if e.HTTPStatus != row.status || e.ExitCode != 128 || e.Op != "clone" || e.Stderr == "" {
+					t.Errorf("got %+v", e)
+				}
+				if n := s.served() - before; n != row.served {
+					t.Errorf("%d attempts, want %d", n, row.served)
+				}
+				equal(t, "left behind", names(t, parent), want)
+			}
+		})
+	}
+}
+
+func TestG7CloneNeverTouchesWhatIsThere(t *testing.T) {
+	s := newServer(t, newRepository(t))
+	parent := t.TempDir()
+	used := filepath.Join(parent, "used")
+	if err := os.MkdirAll(filepath.Join(used, "mine"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(parent, "file"), []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(parent, "empty"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("empty", filepath.Join(parent, "link")); err != nil {
+		t.Fatal(err)
+	}
+	before := names(t, parent)
+	client := newClient(t, retry(), Config{})
+	for dir, kind := range map[string]Kind{"used": KindTargetExists, "file": KindTargetExists, "link": KindTargetExists, "no/parent": KindUsage} {
+		_, err := client.Clone(bounded(t), s.url, filepath.Join(parent, dir), CloneOptions{})
+		failure(t, err, kind)
+	}
+	if s.served() != 0 {
+		t.Errorf("%d calls reached the server, want none", s.served())
+	}
+	equal(t, "the directory", names(t, parent), before)
+	equal(t, "the directory in use", names(t, used), []string{"mine"})
+
+	// What appears while the clone is on its way stays too.
+	late := filepath.Join(parent, "late")
+	s.script(func(w http.ResponseWriter, r *http.Request, git http.Handler) {
+		os.MkdirAll(filepath.Join(late, "theirs"), 0o700)
+		git.ServeHTTP(w, r)
+	})
+	_, err := client.Clone(bounded(t), s.url, late, CloneOptions{})
+	failure(t, err, KindTargetExists)
+	equal(t, "what appeared", names(t, late), []string{"theirs"})
+	equal(t, "beside it", names(t, parent), []string{"empty", "file", "late", "link", "used"})
+}
+
+func TestCloneOptions(t *testing.T) {
+	repository := newRepository(t)
+	first := git(t, repository, "rev-parse", "HEAD")
+	second := commit(t, repository, "second")
+	s := newServer(t, repository)
+	client := newClient(t, nil, Config{})
+	for _, row := range []struct {
+		name    string
+		options CloneOptions
+		head    string
+		history string
+	}{
+		{"all", CloneOptions{}, second, "2"},
+		{"shallow", CloneOptions{Depth: 1}, second, "1"},
+		{"a tag", CloneOptions{Branch: "v1"}, first, "1"},
+		{"a branch", CloneOptions{Branch: "main"}, second, "2"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "app")
+			got, err := client.Clone(bounded(t), s.url, dir, row.options)
+			if err != nil || got.Commit != row.head {
+				t.Fatalf("got %+v, %v, want %s", got, err, row.head)
+			}
+			if n := git(t, dir, "rev-list", "--count", "HEAD"); n != row.history {
+				t.Errorf("%s commits, want %s", n, row.history)
+			}
+			whole(t, dir, row.head)
+		})
+	}
+	_, err := client.Clone(bounded(t), s.url, filepath.Join(t.TempDir(), "app"), CloneOptions{Depth: -1})
+	failure(t, err, KindUsage)
+}
+
+// A hedge or a similar policy may run the attempt more than once with success:
+// one clone is delivered, the other removed.
+func TestG7OneOfTwoClones(t *testing.T) {
+	s := newServer(t, newRepository(t))
+	twice := middleware.PolicyFunc(func(ctx context.Context, next middleware.Next) error {
+		if err := next.Do(ctx); err != nil {
+			return err
+		}
+		return next.Do(ctx)
+	})
+	parent := t.TempDir()
+	if _, err := newClient(t, middleware.NewChain("git", twice), Config{}).Clone(bounded(t), s.url, filepath.Join(parent, "app"), CloneOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	whole(t, filepath.Join(parent, "app"), s.head(t))
+	equal(t, "beside the clone", names(t, parent), []string{"app"})
+}
+
+func TestG11CancelledClone(t *testing.T) {
+	boom := errors.New("the operator said stop")
+	limit := policies.NewTimeout(policies.TimeoutConfig{Limit: 300 * time.Millisecond})
+	for _, row := range []struct {
+		name   string
+		chain  *middleware.Chain
+		cancel bool
+		is     []error
+		kind   Kind
+		served int
+	}{
+		{"by the caller", retry(), true, []error{context.Canceled, boom}, KindCanceled, 1},
+		// G17: the same work again is worth one more attempt, not two.
+		{"by a timeout of the chain", retry(limit), false, []error{context.DeadlineExceeded, middleware.ErrTimeout}, KindTimeout, 2},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			s := newServer(t, newRepository(t))
+			ctx, cancel := context.WithCancelCause(bounded(t))
+			defer cancel(nil)
+			s.always(func(w http.ResponseWriter, r *http.Request, git http.Handler) {
+				if row.cancel {
+					cancel(boom)
+				}
+				hang(w, r, git)
+			})
+			parent := t.TempDir()
+			_, err := newClient(t, row.chain, Config{}).Clone(ctx, s.url, filepath.Join(parent, "app"), CloneOptions{})
+			for _, target := range row.is {
+				if !errors.Is(err, target) {
+					t.Errorf("%v (%T) is not %v", err, err, target)
+				}
+			}
+			if KindOf(err) != row.kind {
+				t.Errorf("the kind of %v is %s, want %s", err, KindOf(err), row.kind)
+			}
+			if strings.Contains(err.Error(), "signal") {
+				t.Errorf("the error speaks of signals: %v", err)
+			}
+			if s.served() != row.served {
+				t.Errorf("%d attempts, want %d", s.served(), row.served)
+			}
+			equal(t, "left behind", names(t, parent), nil)
+		})
+	}
+}

@@ -1,0 +1,205 @@
+package git
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+var secretForms = []string{canary, base64.StdEncoding.EncodeToString([]byte("ann:" + canary))}
+
+// silent asserts that s has no secret in it.
+func silent(t *testing.T, what, s string) {
+	t.Helper()
+	for _, form := range secretForms {
+		if strings.Contains(s, form) {
+			t.Errorf("%s shows the secret: %.300s", what, s)
+		}
+	}
+}
+
+// silentTree asserts that no file under dir has a secret in it.
+func silentTree(t *testing.T, dir string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		silent(t, path, string(b))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// watch looks at the arguments of all processes during each request, when git
+// and its helpers are alive.
+func (s *server) watch(t *testing.T) {
+	var once sync.Once
+	s.look(func(*http.Request) {
+		lines, err := filepath.Glob("/proc/[0-9]*/cmdline")
+		if err != nil || len(lines) == 0 {
+			once.Do(func() { t.Log("no /proc: the arguments of processes are not looked at") })
+			return
+		}
+		helpers := 0
+		for _, path := range lines {
+			b, _ := os.ReadFile(path) // the process may be gone
+			line := strings.ReplaceAll(string(b), "\x00", " ")
+			if strings.Contains(line, "remote-http") && strings.Contains(line, "/repo.git") {
+				helpers++
+			}
+			silent(t, "the process list", line)
+		}
+		if helpers == 0 {
+			t.Error("the process list lacks git's helper: it was not looked at")
+		}
+	})
+}
+
+func TestG10CredentialsReachTheServerAlone(t *testing.T) {
+	for _, row := range []struct {
+		name  string
+		given Credentials
+		in    string // the URL
+		asked Credentials
+	}{
+		{"by value", Credentials{Username: "ann", Password: canary}, "", Credentials{Username: "ann", Password: canary}},
+		{"a token by value", Credentials{Password: canary}, "", Credentials{Username: "x-access-token", Password: canary}},
+		{"in the URL", Credentials{}, "ann:" + canary + "@", Credentials{Username: "ann", Password: canary}},
+		{"escaped in the URL", Credentials{}, "ann:%25%2f" + canary + "%40@", Credentials{Username: "ann", Password: "%/" + canary + "@"}},
+		{"the user in the URL", Credentials{Password: canary}, "ann@", Credentials{Username: "ann", Password: canary}},
+		{"the URL goes first", Credentials{Username: "bob", Password: "other"}, "ann:" + canary + "@", Credentials{Username: "ann", Password: canary}},
+		{"with shell in it", Credentials{Username: `$(id)"'`, Password: canary + "`id`;'\"\\n%s"}, "", Credentials{Username: `$(id)"'`, Password: canary + "`id`;'\"\\n%s"}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			repository := newRepository(t)
+			s := newServer(t, repository)
+			s.ask(row.asked)
+			s.watch(t)
+			url := strings.Replace(s.url, "http://", "http://"+row.in, 1)
+			client := newClient(t, nil, Config{Credentials: row.given})
+			ctx := bounded(t)
+
+			if _, err := client.LsRemote(ctx, url); err != nil {
+				t.Fatal(err)
+			}
+			dir := filepath.Join(t.TempDir(), "app")
+			if _, err := client.Clone(ctx, url, dir, CloneOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			if stored := git(t, dir, "config", "remote.origin.url"); stored != s.url {
+				t.Errorf("the clone has the URL %q, want %q", stored, s.url)
+			}
+			// As another program may have stored it.
+			git(t, dir, "config", "remote.origin.url", url)
+			if _, err := client.Fetch(ctx, dir, FetchOptions{}); err != nil {
+				t.Error(err)
+			}
+			id := commit(t, dir, "second")
+			if _, err := client.Push(ctx, dir, PushOptions{Refspecs: []string{"main"}}); err != nil {
+				t.Error(err)
+			}
+			if s.head(t) != id {
+				t.Error("nothing was pushed")
+			}
+			git(t, dir, "config", "remote.origin.url", s.url)
+			silentTree(t, dir)
+		})
+	}
+}
+
+func TestG10CredentialsRefused(t *testing.T) {
+	s := newServer(t, newRepository(t))
+	s.ask(Credentials{"ann", "right"})
+	s.watch(t)
+	for name, url := range map[string]string{
+		"wrong password": strings.Replace(s.url, "http://", "http://ann:"+canary+"@", 1),
+		"a bare token":   strings.Replace(s.url, "http://", "http://"+canary+"@", 1),
+		"nothing":        s.url,
+	} {
+		var seen verdicts
+		client := newClient(t, retry(&seen), Config{})
+		dir := t.TempDir()
+		_, err := client.Clone(bounded(t), url, filepath.Join(dir, "app"), CloneOptions{})
+		e := failure(t, err, KindAuth)
+		if len(seen.seen) != 1 {
+			t.Errorf("%s: %d attempts", name, len(seen.seen))
+		}
+		silent(t, name, e.Error()+e.Stderr)
+		silentTree(t, dir)
+	}
+}
+
+func TestG10CredentialsDoNotFollowARedirect(t *testing.T) {
+	var mu sync.Mutex
+	var leaked []string
+	other := newServer(t, newRepository(t))
+	other.ask(Credentials{"ann", canary})
+	other.look(func(r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		leaked = append(leaked, r.Header.Get("Authorization"))
+	})
+	s := newServer(t, newRepository(t))
+	s.always(func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
+		http.Redirect(w, r, other.URL+r.URL.RequestURI(), http.StatusFound)
+	})
+	for _, asked := range []Credentials{{}, {"ann", canary}} { // before it redirects
+		s.ask(asked)
+		_, err := newClient(t, nil, Config{Credentials: Credentials{"ann", canary}}).LsRemote(bounded(t), s.url)
+		failure(t, err, KindAuth)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if len(leaked) == 0 || slices.ContainsFunc(leaked, func(h string) bool { return h != "" }) {
+		t.Errorf("the other server got %q, want requests without credentials", leaked)
+	}
+}
+
+func TestG10CredentialsOfTwoSources(t *testing.T) {
+	for _, row := range []struct{ url, config, want Credentials }{
+		{Credentials{}, Credentials{}, Credentials{}},
+		{Credentials{}, Credentials{"ann", "a"}, Credentials{"ann", "a"}},
+		{Credentials{"ann", ""}, Credentials{"", "a"}, Credentials{"ann", "a"}},
+		{Credentials{"ann", ""}, Credentials{"ann", "a"}, Credentials{"ann", "a"}},
+		{Credentials{"ann", ""}, Credentials{"bob", "b"}, Credentials{"ann", ""}},
+		{Credentials{"ann", "a"}, Credentials{"bob", "b"}, Credentials{"ann", "a"}},
+	} {
+		if got := row.url.over(row.config); got.Username != row.want.Username || got.Password != row.want.Password {
+			t.Errorf("%q over %q: got %q", row.url.Password, row.config.Password, got.Password)
+		}
+	}
+}
+
+func TestG10CredentialsDoNotShow(t *testing.T) {
+	c := Config{Credentials: Credentials{Username: "ann", Password: canary}}
+	var log strings.Builder
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "config", c, "credentials", c.Credentials)
+	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "config", c, "credentials", c.Credentials)
+	b, err := json.Marshal(c) //nolint:musttag // as it is logged by accident
+	if err != nil {
+		t.Fatal(err)
+	}
+	silent(t, "printed", fmt.Sprintf("%v %+v %#v %s %q %d %x", c, c, c, c.Credentials, c.Credentials, c.Credentials, c.Credentials)+log.String()+string(b))
+	if got := fmt.Sprint(Credentials{}, c.Credentials); got != "none ***" {
+		t.Errorf("got %q", got)
+	}
+	c.Credentials.Password += "\nhost=evil"
+	if err := c.Validate(); err == nil {
+		t.Error("a line break in the password is accepted")
+	} else {
+		silent(t, "the validation", err.Error())
+	}
+}

@@ -1,0 +1,107 @@
+package main
+
+import (
+	_ "embed"
+	"errors"
+	"net/http"
+	"time"
+
+	miniogo "github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
+
+	"github.com/tidegate-go/tidegate"
+	"github.com/tidegate-go/tidegate/adapters/git"
+	"github.com/tidegate-go/tidegate/adapters/minio"
+	"github.com/tidegate-go/tidegate/middleware"
+	"github.com/tidegate-go/tidegate/observability"
+)
+
+//go:embed tidegate.yaml
+var settings []byte
+
+// clients are how the program reaches its dependencies: each through the service
+// of that name.
+type clients struct {
+	manager     *tidegate.Manager
+	git         *git.Client
+	s3, standby *minio.Client
+	web         *http.Client
+	transports  []*http.Transport
+}
+
+// newClients makes the services from tidegate.yaml and the clients upon them. Time
+// limits are slack times as long as it says.
+func newClients(s *stage, slack int, observer *observability.Observer, others ...middleware.Observer) (*clients, error) {
+	// The variables that Tidegate reads elsewhere could make the breakers wait for minutes.
+	config, err := tidegate.ParseConfig("tidegate.yaml", settings, nil)
+	if err != nil {
+		return nil, err
+	}
+	for name, service := range config.Services {
+		service.AttemptTimeout *= time.Duration(slack)
+		service.Breaker.Timeout *= time.Duration(slack)
+		service.Breaker.RecoveryTime *= time.Duration(slack)
+		config.Services[name] = service
+	}
+	options := []tidegate.Option{tidegate.WithObserver(observer)}
+	for _, o := range others {
+		options = append(options, tidegate.WithObserver(o))
+	}
+	c := new(clients)
+	if c.manager, err = tidegate.New(config, options...); err != nil {
+		return nil, err
+	}
+	if err := c.connect(s, observer); err != nil {
+		return nil, errors.Join(err, c.close())
+	}
+	return c, nil
+}
+
+func (c *clients) connect(s *stage, observer *observability.Observer) error {
+	chains := map[string]*middleware.Chain{}
+	for _, service := range c.manager.Services() {
+		chains[service.Name()] = service.Chain()
+	}
+	var err error
+	if c.git, err = git.New(chains["git"], git.Config{Schemes: []string{"http"}, Grace: time.Second}); err != nil {
+		return err
+	}
+	bucket := func(d *dependency) (*minio.Client, error) {
+		return minio.New(d.Addr(), miniogo.Options{
+			Creds:     credentials.NewStaticV4("demo", "demonstration", ""),
+			Secure:    true,
+			Region:    "us-east-1",
+			Transport: observer.Transport(c.transport(&http.Transport{TLSClientConfig: s.certificate.Client(), DisableCompression: true})),
+		}, chains[d.name])
+	}
+	if c.s3, err = bucket(s.s3); err != nil {
+		return err
+	}
+	if c.standby, err = bucket(s.standby); err != nil {
+		return err
+	}
+	web, err := c.manager.Service("http")
+	if err != nil {
+		return err
+	}
+	c.web = web.HTTPClient(&http.Client{Transport: c.transport(&http.Transport{})})
+	return nil
+}
+
+func (c *clients) transport(t *http.Transport) *http.Transport {
+	c.transports = append(c.transports, t)
+	return t
+}
+
+// forget closes the connections that no call uses, so that the next call has to
+// make one.
+func (c *clients) forget() {
+	for _, t := range c.transports {
+		t.CloseIdleConnections()
+	}
+}
+
+func (c *clients) close() error {
+	c.forget()
+	return c.manager.Close()
+}

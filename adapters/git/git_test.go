@@ -36,8 +36,8 @@ func TestMain(m *testing.M) {
 	}
 	for name, value := range map[string]string{
 		"HOME": home, "XDG_CONFIG_HOME": home, "GIT_CONFIG_GLOBAL": os.DevNull, "GIT_CONFIG_NOSYSTEM": "1",
-		"GIT_AUTHOR_NAME": "Ann", "GIT_AUTHOR_EMAIL": "ann@example.com", "GIT_AUTHOR_DATE": "2024-01-01T00:00:00Z",
-		"GIT_COMMITTER_NAME": "Ann", "GIT_COMMITTER_EMAIL": "ann@example.com", "GIT_COMMITTER_DATE": "2024-01-01T00:00:00Z",
+		"GIT_AUTHOR_NAME": "Tests", "GIT_AUTHOR_EMAIL": "tests@example.com", "GIT_AUTHOR_DATE": "2024-01-01T00:00:00Z",
+		"GIT_COMMITTER_NAME": "Tests", "GIT_COMMITTER_EMAIL": "tests@example.com", "GIT_COMMITTER_DATE": "2024-01-01T00:00:00Z",
 	} {
 		os.Setenv(name, value)
 	}

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
@@ -41,8 +40,7 @@ func newTraces(ctx context.Context, endpoint string) (*traces, error) {
 		if u, err := url.Parse(endpoint); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 			return nil, fmt.Errorf("%s is not a URL with http or https and a host, such as http://localhost:4318", endpointVariable)
 		}
-		// The exporter reads the endpoint and its other settings from the environment.
-		exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithRetry(otlptracehttp.RetryConfig{}))
+		exporter, err := newExporter(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", endpointVariable, err)
 		}

@@ -98,7 +98,7 @@ func TestAStreamedOperationEndsWithItsResult(t *testing.T) {
 		if operation.Status.Code != codes.Unset || !has(operation.Attributes, "tidegate.outcome", "success") {
 			t.Errorf("the operation is %v %s", operation.Status, text(operation.Attributes))
 		}
-		if s := r.span(t, "GET"); s.Status.Code != codes.Error || !has(s.Attributes, "error.type", "*errors.errorString") {
+		if s := r.span(t, "GET"); s.Status.Code != codes.Error || !has(s.Attributes, "error.type", "unexpected_eof") {
 			t.Errorf("the attempt whose body was cut is %v %s", s.Status, text(s.Attributes))
 		}
 		if got, want := r.measured(t, "tidegate.operation.duration"), "chain.name=x outcome=success: 1, sum 0.001"; len(got) != 1 || got[0] != want {

@@ -68,7 +68,8 @@
 //	tidegate.timeout.scope         attempt or operation, when it is certain which
 //	tidegate.decision              see the metrics
 //	error.type                     what the method ErrorType of the error says, or else its status
-//	                               code, the reason of its verdict, or its Go type
+//	                               code, the reason of its verdict, the kind of a network
+//	                               failure, or its Go type
 //	http.request.method            of an attempt, as are those below
 //	http.request.method_original   when the method is not a known one
 //	http.request.resend_count      how many attempts came before, from the second attempt on

@@ -2,12 +2,16 @@ package observability_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"os"
 	"runtime"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -74,6 +78,13 @@ func TestOutcome(t *testing.T) {
 		{"with a status", fmt.Errorf("more: %w", codedError{502}), "failure", "502", ""},
 		{"with a status of 0", codedError{0}, "failure", "github.com/tidegate-go/tidegate/observability_test.codedError", "_OTHER"},
 		{"with a status that is none", codedError{7}, "failure", "7", "_OTHER"},
+		{"no such host", &net.OpError{Op: "dial", Err: &net.DNSError{IsNotFound: true}}, "failure", "name_resolution", "_OTHER"},
+		{"nobody listens", &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}, "failure", "connection_refused", "_OTHER"},
+		{"cut off", fmt.Errorf("more: %w", syscall.ECONNRESET), "failure", "connection_reset", "_OTHER"},
+		{"cut off while writing", syscall.EPIPE, "failure", "connection_reset", "_OTHER"},
+		{"cut short", io.ErrUnexpectedEOF, "failure", "unexpected_eof", "_OTHER"},
+		{"an unknown authority", &tls.CertificateVerificationError{Err: errors.New(canary)}, "failure", "certificate", "_OTHER"},
+		{"some other network failure", &net.OpError{Op: "dial", Err: errors.New(canary)}, "failure", "*net.OpError", "_OTHER"},
 		{"with a reason", judged(middleware.Failure, "connect"), "failure", "connect", ""},
 		{"with a type and a reason", middleware.Judged(typedError{"quota"}, middleware.Verdict{Class: middleware.Failure, Reason: "status_5xx"}), "failure", "quota", "status_5xx"},
 		{"throttled", judged(middleware.Throttled, "throttled"), "failure", "throttled", ""},

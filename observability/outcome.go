@@ -97,7 +97,8 @@ func failed(err error, v middleware.Verdict) outcome {
 }
 
 // errorType names the kind of err in a word, never its text: what its method
-// ErrorType says, or else its status code, or else its Go type.
+// ErrorType says, or else its status code, the kind of a network failure, or its
+// Go type.
 func errorType(err error) string {
 	if t := declaredType(err); t != "" {
 		return t
@@ -129,7 +130,9 @@ func goType(err error) string {
 		return "deadline_exceeded"
 	case errors.Is(err, context.Canceled):
 		return "canceled"
-	default:
-		return semconv.ErrorType(middleware.Unjudged(err)).Value.AsString()
 	}
+	if t := networkType(err); t != "" {
+		return t
+	}
+	return semconv.ErrorType(middleware.Unjudged(err)).Value.AsString()
 }

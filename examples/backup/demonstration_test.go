@@ -95,6 +95,11 @@ func TestWholeDemonstration(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	t.Cleanup(func() {
+		if t.Failed() && !testing.Verbose() {
+			t.Log("\n" + text)
+		}
+	})
 	inOrder(t, text, [][3]string{
 		{"git", "clone", "files"},
 		{"-", "archive", "files"},

@@ -93,6 +93,13 @@ func (i *Injector) take(kinds ...kind) Fault {
 	return Fault{}
 }
 
+// current returns the fault that is set.
+func (i *Injector) current() Fault {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.fault
+}
+
 // listen opens the port unless it is open. The lock is held.
 func (i *Injector) listen() error {
 	if i.listener != nil {

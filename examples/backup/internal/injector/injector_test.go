@@ -155,6 +155,19 @@ func TestTimes(t *testing.T) {
 	}
 }
 
+// A connection that carries less than the fault needs does not use it up.
+func TestACutWaitsForAConnectionThatGetsSoFar(t *testing.T) {
+	b := newBench(t)
+	b.set(t, CutRequest(100<<10).Times(1))
+	b.works(t)
+	b.client.CloseIdleConnections()
+	b.works(t)
+	if _, _, err := b.post(t.Context()); err == nil { // on the same connection
+		t.Error("the connection was not cut")
+	}
+	b.works(t)
+}
+
 func TestSetCutsOpenConnections(t *testing.T) {
 	b := newBench(t)
 	b.works(t)

@@ -25,8 +25,7 @@ func (i *Injector) serve(client net.Conn) {
 		return
 	}
 	defer i.untrack(client)
-	fault := i.take(hang, cutRequest, cutAnswer)
-	if fault.kind == hang {
+	if i.take(hang).kind == hang {
 		_, _ = io.Copy(io.Discard, client)
 		return
 	}
@@ -38,20 +37,26 @@ func (i *Injector) serve(client net.Conn) {
 	defer i.untrack(server)
 
 	var both sync.WaitGroup
-	both.Go(func() { forward(server, client, fault, cutRequest) })
-	both.Go(func() { forward(client, server, fault, cutAnswer) })
+	both.Go(func() { forward(server, i.fused(client, cutRequest), client) })
+	both.Go(func() { forward(client, i.fused(server, cutAnswer), server) })
 	both.Wait()
+}
+
+// fused returns what comes from a connection, up to the byte at which the fault of
+// that direction strikes.
+func (i *Injector) fused(from net.Conn, direction kind) io.Reader {
+	fault := i.current()
+	if fault.kind != direction {
+		return from
+	}
+	return &fuse{source: from, left: fault.bytes, strikes: func() bool { return i.take(direction).kind == direction }}
 }
 
 var errCut = errors.New("cut")
 
 // forward copies one direction. At its end it tells the reader, and it ends both
 // directions when the fault of that direction has struck.
-func forward(to, from net.Conn, fault Fault, direction kind) {
-	source := io.Reader(from)
-	if fault.kind == direction {
-		source = &fuse{source: from, left: fault.bytes}
-	}
+func forward(to net.Conn, source io.Reader, from net.Conn) {
 	_, err := io.Copy(to, source)
 	if err == nil {
 		if half, ok := to.(*net.TCPConn); ok {
@@ -63,16 +68,26 @@ func forward(to, from net.Conn, fault Fault, direction kind) {
 	_ = from.Close()
 }
 
-// A fuse gives errCut instead of what follows the first bytes.
+// A fuse gives errCut instead of what follows the first bytes, if the fault
+// strikes. Only then is it one of the times that it strikes: of connections that
+// carry a request together, it may not be the first that gets so far.
 type fuse struct {
-	source io.Reader
-	left   int64
+	source  io.Reader
+	left    int64
+	strikes func() bool
+	passed  bool
 }
 
 func (f *fuse) Read(p []byte) (int, error) {
 	n, err := f.source.Read(p)
+	if f.passed {
+		return n, err
+	}
 	if int64(n) > f.left {
-		return int(f.left), errCut
+		if f.strikes() {
+			return int(f.left), errCut
+		}
+		f.passed = true
 	}
 	f.left -= int64(n)
 	return n, err

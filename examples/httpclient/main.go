@@ -43,11 +43,11 @@ func run(ctx context.Context, w io.Writer, url string) error {
 	}
 	client := billing.HTTPClient(nil) // make it once and keep it
 
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody) //nolint:gosec // the user names the URL
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
 		return err
 	}
-	resp, err := client.Do(req) //nolint:gosec // the user names the URL
+	resp, err := client.Do(req)
 	if tidegate.IsRejected(err) {
 		return fmt.Errorf("nothing was sent: %w", err)
 	}

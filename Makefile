@@ -37,7 +37,7 @@ demo:
 	@cd examples && go run $(if $(OTEL_EXPORTER_OTLP_ENDPOINT),,-tags lean) ./backup $(ARGS)
 
 .PHONY: test
-## Vet and test every module with the race detector. Needs Go, git and a C compiler, no server.
+## Vet and test every module, with the race detector where there is a C compiler. Needs Go and git, no server.
 ## RUN: regexp of tests. 5 minutes cold, 1 warm.
 test:
 	@$(EACH) 'code=0; go vet ./... || code=1; \

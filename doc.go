@@ -16,8 +16,8 @@
 //	}
 //
 // For HTTP, [Service.HTTPClient] wraps a client, and every request through it
-// passes the chain. For MinIO, Git and Kubernetes give [Service.Chain] to the
-// packages under adapters. For a call with a result there is [middleware.Call]
+// passes the chain. For MinIO and Git give [Service.Chain] to the packages under
+// adapters. For a call with a result there is [middleware.Call]
 // with the same chain.
 //
 // # Services

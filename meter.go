@@ -31,19 +31,21 @@ type Metrics struct {
 
 // IsRejected reports whether err says that a policy refused a call before any of
 // it ran: a breaker is open or has its probes, a rate limit is reached, the
-// deadline is too near to wait for a turn. Nothing was sent, so the call may be
-// made elsewhere, whatever it does. The *[middleware.Rejection] in err then says
-// why and, if it is known, when to come back.
+// deadline is too near to wait for a turn. Nothing was sent through the chain that
+// the *[middleware.Rejection] in err names, which also says why and, if it is known,
+// when to come back.
 //
-// A time-out is no refusal, nor is the end of the retries for lack of time, nor a
-// breaker that opened between two attempts: there the operation ran, and the
-// Rejection wraps its error.
+// A time-out is no refusal, nor is the caller's cancellation. Nor is the end of the
+// retries for lack of time, or a breaker that opened between two attempts: there the
+// operation ran, and the Rejection wraps its error.
 func IsRejected(err error) bool {
 	r, ok := errors.AsType[*middleware.Rejection](err)
 	return ok && refuses(r)
 }
 
-func refuses(r *middleware.Rejection) bool { return r.Err == nil && !r.Timeout() }
+func refuses(r *middleware.Rejection) bool {
+	return r.Err == nil && !r.Timeout() && !errors.Is(r, middleware.ErrCanceled)
+}
 
 // A meter is the policy that counts the calls of a service.
 type meter struct {

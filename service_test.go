@@ -226,6 +226,7 @@ func TestIsRejected(t *testing.T) {
 		{"no time for another attempt", rejection(middleware.ErrDeadline, errDown), false},
 		{"time-out of a call that was refused too late", rejection(middleware.ErrTimeout, rejection(middleware.ErrOpen, nil)), false},
 		{"the caller's cancellation", context.Canceled, false},
+		{"the caller's cancellation while a call waits for its turn", rejection(fmt.Errorf("%w: %w", middleware.ErrCanceled, context.Canceled), nil), false},
 	} {
 		if got := IsRejected(row.err); got != row.want {
 			t.Errorf("%s: %v", row.name, got)

@@ -27,8 +27,9 @@ var errNilOperation = errors.New("middleware: the operation is nil")
 //
 // Policies that are nil, or nil pointers, are skipped. A *Chain among the
 // policies is replaced by the policies it consists of. A policy that is an
-// [Observer] receives the events of the whole chain; one that comes in twice, by
-// way of nested chains, counts once. An [Attacher] is told of the chain.
+// [Observer] receives the events of the whole chain; one that is a pointer and
+// comes in twice, by way of nested chains, counts once. An [Attacher] is told of
+// the chain.
 func NewChain(name string, policies ...Policy) *Chain {
 	c := &Chain{name: name, policies: flatten(nil, policies)}
 	for _, p := range c.policies {
@@ -88,8 +89,9 @@ type Attacher interface {
 // value that op returned, or a [*Rejection] that [errors.As] finds.
 //
 // op may run several times, possibly concurrently, or not at all, each time with
-// a context derived from ctx. That context is cancelled no later than the return
-// of Do; for a result that is read afterwards use [Stream]. Do allocates nothing.
+// a context derived from ctx. Policies may cancel that context as soon as op has
+// returned; for a result that is read afterwards use [Stream]. Do itself allocates
+// nothing.
 func (c *Chain) Do(ctx context.Context, op func(ctx context.Context) error) error {
 	if op == nil {
 		return errNilOperation
@@ -136,7 +138,8 @@ func (c *Chain) Policies() []Policy {
 	return slices.Clone(c.policies)
 }
 
-// Observed reports whether the chain has an observer.
+// Observed reports whether the chain has an observer, which a policy may ask
+// before it makes an event that is costly to make.
 func (c *Chain) Observed() bool { return c != nil && len(c.observers) > 0 }
 
 // Emit hands e to each observer of the chain in turn, with the name of the chain

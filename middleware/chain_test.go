@@ -259,6 +259,49 @@ func TestALateLosersResultIsDiscarded(t *testing.T) {
 	}
 }
 
+// A run that begins after the winner and outlives the call is a late loser too.
+func TestARunThatOutlivesTheCallIsDiscarded(t *testing.T) {
+	begun, hold, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	careless := middleware.PolicyFunc(func(ctx context.Context, next middleware.Next) error {
+		err := next.Do(ctx)
+		go func() {
+			defer close(done)
+			_ = next.Do(middleware.WithAttempt(ctx, 2))
+		}()
+		<-begun
+		return err
+	})
+	var l ledger
+	got, end, err := middleware.Stream(t.Context(), middleware.NewChain("x", careless), func(ctx context.Context) (int, error) {
+		if middleware.Attempt(ctx) == 2 {
+			close(begun)
+			<-hold
+			return 2, nil
+		}
+		return 1, nil
+	}, l.discard)
+	close(hold)
+	<-done
+	end()
+	if got != 1 || err != nil || !slices.Equal(l.discarded, []int{2}) {
+		t.Errorf("got %d, %v, discarded %v, want 1 and the late result discarded", got, err, l.discarded)
+	}
+}
+
+// A run that begins when the call has returned does not reach the operation.
+func TestARunAfterTheCallIsRefused(t *testing.T) {
+	var kept middleware.Next
+	keeper := middleware.PolicyFunc(func(ctx context.Context, next middleware.Next) error {
+		kept = next
+		return next.Do(ctx)
+	})
+	runs := 0
+	_, _ = middleware.Call(t.Context(), middleware.NewChain("x", keeper), func(context.Context) (int, error) { runs++; return runs, nil })
+	if err := kept.Do(t.Context()); !errors.Is(err, middleware.ErrSuperseded) || runs != 1 {
+		t.Errorf("got %v after %d runs", err, runs)
+	}
+}
+
 func TestConcurrentLoserIsToldSo(t *testing.T) {
 	both := make(chan struct{}, 2)
 	var mu sync.Mutex
@@ -451,13 +494,13 @@ func TestObserversReceiveTheEventsOfTheChain(t *testing.T) {
 	own := errors.New("own")
 	noisy := middleware.PolicyFunc(func(ctx context.Context, next middleware.Next) error {
 		err := next.Do(ctx)
-		if !next.Observed() {
-			t.Error("the chain says that it is not observed")
-		}
 		next.Emit(ctx, middleware.Event{Kind: middleware.Rejected, Policy: "noisy", Err: err})
 		return err
 	})
 	chain := middleware.NewChain("x", observer, noisy)
+	if !chain.Observed() {
+		t.Error("the chain says that it is not observed")
+	}
 	verdict := middleware.Verdict{Class: middleware.Throttled, Reason: "slow_down"}
 	_ = chain.Do(t.Context(), func(context.Context) error { return middleware.Judged(own, verdict) })
 	chain.Emit(t.Context(), middleware.Event{Kind: middleware.Transition, Time: time.Unix(1, 0)})

@@ -65,26 +65,25 @@ func (n Next) DoThen(ctx context.Context, release func()) error {
 }
 
 // Reject returns r as an error, with the name of the chain filled in. When r.Err
-// carries a verdict and a result, the returned error carries them on, so that an
-// outer policy judges it like the error that it replaces.
+// is set, the returned error carries on its verdict and the result that came with
+// it, so that an outer policy judges it like the error that it replaces.
 func (n Next) Reject(r Rejection) error {
 	r.Chain = n.chain.name
-	j, judged := asJudged(r.Err)
-	if !judged {
+	if r.Err == nil {
 		return &r
 	}
+	rejected := &judgedError{err: &r, verdict: VerdictOf(r.Err)}
+	if j, ok := asJudged(r.Err); ok {
+		rejected.result = j.result
+	}
 	r.Err = strip(r.Err)
-	return &judgedError{err: &r, verdict: j.verdict, result: j.result}
+	return rejected
 }
 
 // Emit hands e to the observers of the chain, with the name of the chain filled
 // in, the verdict of its error and, unless it is set, the time. Without an
 // observer it does nothing. It must not be called while a lock is held.
 func (n Next) Emit(ctx context.Context, e Event) { n.chain.Emit(ctx, e) }
-
-// Observed reports whether the chain has an observer: a policy may skip making
-// an event that is costly to make when it has none.
-func (n Next) Observed() bool { return n.chain.Observed() }
 
 // Chain returns the chain that is running.
 func (n Next) Chain() *Chain { return n.chain }

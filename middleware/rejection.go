@@ -18,6 +18,9 @@ var (
 	ErrRateLimited error = &reason{kind: "rate_limited", text: "rate limit reached"}
 	// ErrTimeout: a timeout policy ended the call. It is also context.DeadlineExceeded.
 	ErrTimeout error = &reason{kind: "timeout", text: "time limit exceeded", deadline: true}
+	// ErrCanceled: the context ended while a policy held the call back. The rejection
+	// is also the error of the context and its cause.
+	ErrCanceled error = &reason{kind: "canceled", text: "the caller gave up"}
 	// ErrDeadline: waiting any longer would have passed the deadline of the caller,
 	// so the policy did not wait. It is also context.DeadlineExceeded.
 	ErrDeadline error = &reason{kind: "deadline_too_short", text: "the deadline leaves too little time", deadline: true}

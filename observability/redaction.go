@@ -14,8 +14,10 @@ const redacted = "REDACTED"
 var secretKeys = []string{
 	"x-amz-signature", "x-amz-credential", "x-amz-security-token", "awsaccesskeyid",
 	"signature", "sig", "x-goog-signature",
-	"access_token", "api_key", "apikey", "client_secret", "password", "private_token",
-	"refresh_token", "secret", "token",
+	"access_key", "access_token", "api-key", "api_key", "apikey", "auth", "auth_token",
+	"authorization", "client_assertion", "client_secret", "code", "id_token", "jwt", "key",
+	"passwd", "password", "private_token", "pwd", "refresh_token", "secret", "session",
+	"sessionid", "session_id", "token", "x-api-key", "x-goog-credential",
 }
 
 // redactedURL returns u without credentials: userinfo and the values of

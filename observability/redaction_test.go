@@ -33,6 +33,8 @@ func TestCredentialsAreInNoSpan(t *testing.T) {
 		{"the key unreadable", "https://example.com/?X-Amz-Signature%zz=c4n4ry", "https://example.com/?X-Amz-Signature%zz=REDACTED"},
 		{"the key twice", "https://example.com/?sig=c4n4ry&sig=c4n4ry", "https://example.com/?sig=REDACTED&sig=REDACTED"},
 		{"after a semicolon", "https://example.com/?a=1;sig=c4n4ry", "https://example.com/?a=1;sig=REDACTED"},
+		{"other names of credentials", "https://example.com/?key=c4n4ry&auth=c4n4ry&code=c4n4ry&jwt=c4n4ry&id_token=c4n4ry&pwd=c4n4ry&X-Api-Key=c4n4ry&session=c4n4ry",
+			"https://example.com/?key=REDACTED&auth=REDACTED&code=REDACTED&jwt=REDACTED&id_token=REDACTED&pwd=REDACTED&X-Api-Key=REDACTED&session=REDACTED"},
 		{"an access token", "https://example.com/?access_token=c4n4ry", "https://example.com/?access_token=REDACTED"},
 		{"a fragment", "https://example.com/a#token=c4n4ry", "https://example.com/a"},
 		{"opaque", "https:c4n4ry", "https:///REDACTED"},

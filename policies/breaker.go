@@ -34,7 +34,7 @@ type BreakerConfig struct {
 	SuccessThreshold int
 
 	// Timeout is how long the breaker is kept open with nothing let through.
-	// Zero means DefaultBreakerTimeout.
+	// Zero means DefaultBreakerTimeout, or RecoveryTime if that is shorter.
 	Timeout time.Duration
 
 	// RecoveryTime is when calls are let through as probes, counted from the
@@ -49,9 +49,8 @@ func (c BreakerConfig) Validate() error {
 	k.count("SuccessThreshold", c.SuccessThreshold)
 	k.duration("Timeout", c.Timeout)
 	k.duration("RecoveryTime", c.RecoveryTime)
-	if c.RecoveryTime > 0 && c.Timeout >= 0 {
-		timeout := or(c.Timeout, DefaultBreakerTimeout)
-		k.that(c.RecoveryTime >= timeout, "RecoveryTime", c.RecoveryTime, fmt.Sprintf("at least Timeout, which is %s", timeout))
+	if c.RecoveryTime > 0 && c.Timeout > 0 {
+		k.that(c.RecoveryTime >= c.Timeout, "RecoveryTime", c.RecoveryTime, fmt.Sprintf("at least Timeout, which is %s", c.Timeout))
 	}
 	return k.err()
 }
@@ -135,6 +134,8 @@ type Breaker struct {
 	cause   origin // of a transition, while the machine is being asked
 	events  []event
 	emits   bool // a goroutine is delivering events
+
+	noted atomic.Bool // there may be events to deliver
 }
 
 // An origin is the call that a transition belongs to.
@@ -209,58 +210,56 @@ func transitionReason(from, to gobreaker.State) string {
 func (b *Breaker) Name() string { return b.name }
 
 // Attach makes c the chain whose observers hear of transitions that no call
-// causes. The first chain that the breaker becomes part of stays that chain.
-func (b *Breaker) Attach(c *middleware.Chain) { b.home.CompareAndSwap(nil, c) }
+// causes, if it has any. Of several such chains it is the newest, which contains the
+// ones that were nested in it.
+func (b *Breaker) Attach(c *middleware.Chain) {
+	if c.Observed() {
+		b.home.Store(c)
+	}
+}
 
 // Execute implements [middleware.Policy].
 func (b *Breaker) Execute(ctx context.Context, next middleware.Next) error {
-	report, err := b.admit(ctx, next)
-	if err != nil {
-		return err
+	by := origin{ctx: ctx, chain: next.Chain()}
+	report, retryAfter, refused := b.ask(by)
+	if refused != nil {
+		b.deliver()
+		next.Emit(ctx, middleware.Event{Kind: middleware.Rejected, Policy: b.name, Wait: retryAfter, Reason: rejectedWord(refused)})
+		return next.Reject(middleware.Rejection{Policy: b.name, Reason: refused, RetryAfter: retryAfter})
 	}
-	returned := false
-	defer func() {
-		if !returned { // a panic or Goexit
-			b.settle(origin{ctx: ctx, chain: next.Chain()}, report, errFailed)
-		}
-	}()
-	err = next.Do(ctx)
-	returned = true
-	var result error
-	switch middleware.VerdictOf(err).Class {
+	result := errIgnored // should an observer panic
+	defer func() { b.settle(by, report, result) }()
+	b.deliver()
+	result = errFailed // unless next returns
+	by.err = next.Do(ctx)
+	switch middleware.VerdictOf(by.err).Class {
 	case middleware.Success:
+		result = nil
 	case middleware.Failure:
-		result = errFailed
 	default:
 		result = errIgnored
 	}
-	b.settle(origin{ctx, next.Chain(), err}, report, result)
-	return err
+	return by.err
 }
 
-// admit asks whether a call may run. report takes its result.
-func (b *Breaker) admit(ctx context.Context, next middleware.Next) (report func(error), rejected error) {
+// ask asks whether a call may run. If it may, report takes its result.
+func (b *Breaker) ask(by origin) (report func(error), retryAfter time.Duration, refused error) {
 	b.mu.Lock()
-	b.cause = origin{ctx: ctx, chain: next.Chain()}
-	refused, retryAfter := middleware.ErrOpen, time.Duration(0)
-	if !b.forced {
-		var err error
-		switch report, err = b.machine.Allow(); err {
-		case nil:
-			refused = nil
-		case gobreaker.ErrTooManyRequests:
-			refused = middleware.ErrTooManyProbes
-		default:
-			retryAfter = time.Until(b.status.NextProbe)
-		}
+	defer b.mu.Unlock()
+	if b.forced {
+		return nil, 0, middleware.ErrOpen
 	}
+	b.cause = by
+	report, err := b.machine.Allow()
 	b.cause = origin{}
-	b.unlock()
-	if refused == nil {
-		return report, nil
+	switch err {
+	case nil:
+		return report, 0, nil
+	case gobreaker.ErrTooManyRequests:
+		return nil, 0, middleware.ErrTooManyProbes
+	default:
+		return nil, time.Until(b.status.NextProbe), middleware.ErrOpen
 	}
-	next.Emit(ctx, middleware.Event{Kind: middleware.Rejected, Policy: b.name, Wait: retryAfter, Reason: rejectedWord(refused)})
-	return nil, next.Reject(middleware.Rejection{Policy: b.name, Reason: refused, RetryAfter: retryAfter})
 }
 
 func (b *Breaker) settle(by origin, report func(error), result error) {
@@ -268,36 +267,35 @@ func (b *Breaker) settle(by origin, report func(error), result error) {
 	b.cause = by
 	report(result)
 	b.cause = origin{}
-	b.unlock()
+	b.mu.Unlock()
+	b.deliver()
 }
 
 // moved notes a transition. The lock is held.
 func (b *Breaker) moved(to State, reason string) {
 	from, now := b.status.State, time.Now()
+	if to == HalfOpen { // the time did it, not the call that noticed
+		b.cause.err = nil
+	}
 	b.status = BreakerStatus{State: to, Since: now, From: from, Reason: reason, Err: middleware.Unjudged(b.cause.err)}
 	var openFor time.Duration
 	if to == Open {
 		openFor = b.recovery
 		b.status.NextProbe = now.Add(openFor)
 	}
+	b.noted.Store(true)
 	b.events = append(b.events, event{b.cause, middleware.Event{
 		Time: now, Policy: b.name, Kind: middleware.Transition,
 		From: from.String(), To: to.String(), Reason: reason, Wait: openFor, Err: b.cause.err,
 	}})
 }
 
-// unlock gives up the lock, and delivers the events that were noted under it.
-func (b *Breaker) unlock() {
-	noted := len(b.events) > 0
-	b.mu.Unlock()
-	if noted {
-		b.deliver()
-	}
-}
-
 // deliver emits the noted events in their order, without the lock. One goroutine
 // at a time does so; others leave theirs to it.
 func (b *Breaker) deliver() {
+	if !b.noted.Load() {
+		return
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.emits {
@@ -311,6 +309,7 @@ func (b *Breaker) deliver() {
 		b.emit(e)
 	}
 	b.events = nil
+	b.noted.Store(false)
 }
 
 // emit gives up the lock for the length of the observers' work.
@@ -352,28 +351,35 @@ func (b *Breaker) Status() BreakerStatus {
 
 // ForceOpen rejects every call until Release or Reset. Results of calls in flight
 // no longer count.
-func (b *Breaker) ForceOpen() { b.force(true, ForcedOpen, "forced") }
+func (b *Breaker) ForceOpen() {
+	b.mu.Lock()
+	b.restart(true, ForcedOpen, "forced")
+	b.mu.Unlock()
+	b.deliver()
+}
 
 // Release ends ForceOpen: the breaker is closed and counts from zero. Without a
 // ForceOpen it does nothing.
-func (b *Breaker) Release() {
-	b.mu.Lock()
-	forced := b.forced
-	b.mu.Unlock()
-	if forced {
-		b.force(false, Closed, "released")
-	}
-}
+func (b *Breaker) Release() { b.close("released", true) }
 
 // Reset closes the breaker, whatever its state, and forgets what it has counted.
-func (b *Breaker) Reset() { b.force(false, Closed, "reset") }
+func (b *Breaker) Reset() { b.close("reset", false) }
 
-func (b *Breaker) force(open bool, to State, reason string) {
+func (b *Breaker) close(reason string, ifForced bool) {
 	b.mu.Lock()
-	b.forced = open
+	if b.forced || !ifForced {
+		b.restart(false, Closed, reason)
+	}
+	b.mu.Unlock()
+	b.deliver()
+}
+
+// restart makes a new machine, so that results of calls in flight no longer count.
+// The lock is held.
+func (b *Breaker) restart(forced bool, to State, reason string) {
+	b.forced = forced
 	b.machine = b.newMachine()
 	if b.status.State != to {
 		b.moved(to, reason)
 	}
-	b.unlock()
 }

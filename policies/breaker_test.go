@@ -324,6 +324,62 @@ func TestAPanickingObserverLeavesTheBreakerWhole(t *testing.T) {
 	}
 }
 
+// A probe is given back when an observer panics before it has run.
+func TestAPanickingObserverLosesNoProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := policies.NewBreaker(policies.BreakerConfig{FailureThreshold: 1, SuccessThreshold: 1, Timeout: time.Second})
+		panics := true
+		chain := middleware.NewChain("x", middleware.ObserverFunc(func(_ context.Context, e middleware.Event) {
+			if e.To == "half_open" && panics {
+				panics = false
+				panic("observer")
+			}
+		}), b)
+		_ = chain.Do(t.Context(), fail)
+		time.Sleep(time.Second)
+		func() {
+			defer func() { _ = recover() }()
+			_ = chain.Do(t.Context(), succeed)
+		}()
+		if err := chain.Do(t.Context(), succeed); err != nil || b.State() != policies.Closed {
+			t.Errorf("the next probe: %v, the breaker is %v", err, b.State())
+		}
+	})
+}
+
+// Who notices that the time has come did not bring it about.
+func TestALateResultIsNotTheCauseOfAProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := policies.NewBreaker(policies.BreakerConfig{FailureThreshold: 1, Timeout: time.Second})
+		chain := middleware.NewChain("x", b)
+		hold, done := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(done)
+			_ = chain.Do(t.Context(), func(context.Context) error { <-hold; return errors.New("late") })
+		}()
+		synctest.Wait()
+		_ = chain.Do(t.Context(), fail)
+		time.Sleep(time.Minute)
+		close(hold)
+		<-done
+		if s := b.Status(); s.Reason == "delay_elapsed" && s.Err != nil {
+			t.Errorf("%s is blamed on %v", s.Reason, s.Err)
+		}
+	})
+}
+
+func TestTransitionsByHandReachTheObserversOfTheOuterChain(t *testing.T) {
+	b := policies.NewBreaker(policies.BreakerConfig{})
+	var seen recorder
+	inner := middleware.NewChain("inner", b)
+	middleware.NewChain("outer", &seen, inner)
+	middleware.NewChain("unobserved", b)
+	b.ForceOpen()
+	if e := seen.of(middleware.Transition); len(e) != 1 || e[0].Chain != "outer" {
+		t.Errorf("heard %+v", e)
+	}
+}
+
 func TestAPanicCountsAsAFailure(t *testing.T) {
 	b := policies.NewBreaker(policies.BreakerConfig{FailureThreshold: 1})
 	chain := middleware.NewChain("x", b)

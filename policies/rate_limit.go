@@ -46,8 +46,9 @@ func (c RateLimitConfig) Validate() error {
 //
 // A call whose deadline would pass before its turn is refused at once, with the
 // reason [middleware.ErrDeadline], and takes nothing from the others. A call
-// whose context ends while it waits gives its turn back as far as
-// [rate.Reservation.CancelAt] can: turns already promised to later calls stay.
+// whose context ends while it waits is refused with [middleware.ErrCanceled], and
+// gives its turn back as far as [rate.Reservation.CancelAt] can: turns already
+// promised to later calls stay.
 type RateLimit struct {
 	name    string
 	maxWait time.Duration
@@ -69,11 +70,6 @@ func NewRateLimit(c RateLimitConfig) *RateLimit {
 // Name returns the name of the policy.
 func (r *RateLimit) Name() string { return r.name }
 
-// Rate returns the calls per second and the burst in force.
-func (r *RateLimit) Rate() (perSecond float64, burst int) {
-	return float64(r.limiter.Limit()), r.limiter.Burst()
-}
-
 // Execute implements [middleware.Policy].
 func (r *RateLimit) Execute(ctx context.Context, next middleware.Next) error {
 	if r.limiter.Allow() {
@@ -87,7 +83,7 @@ func (r *RateLimit) Execute(ctx context.Context, next middleware.Next) error {
 	if wait > 0 {
 		if !sleep(ctx, wait) {
 			turn.Cancel()
-			return middleware.Judged(context.Cause(ctx), middleware.Verdict{Class: middleware.Ignored, Reason: "canceled"})
+			return interrupted(ctx, next, r.name, nil)
 		}
 		next.Emit(ctx, middleware.Event{Kind: middleware.Waited, Policy: r.name, Wait: wait, Reason: "rate"})
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -90,6 +91,28 @@ func TestRateLimitRefusesBeforeQueueingWhenTheDeadlineCannotBeMet(t *testing.T) 
 	})
 }
 
+// Calls that are refused take no turn from those that wait, not even for a moment.
+func TestRefusedCallsTakeNothingFromTheOthers(t *testing.T) {
+	for range 10 {
+		synctest.Test(t, func(t *testing.T) {
+			chain := middleware.NewChain("x", policies.NewRateLimit(policies.RateLimitConfig{Rate: 10, Burst: 1, MaxWait: 10 * time.Second}))
+			var passed atomic.Int32
+			var wg sync.WaitGroup
+			for range 300 {
+				wg.Go(func() {
+					if chain.Do(t.Context(), succeed) == nil {
+						passed.Add(1)
+					}
+				})
+			}
+			wg.Wait()
+			if passed.Load() != 101 {
+				t.Errorf("%d of 300 passed, want 1 at once and 100 in their turns", passed.Load())
+			}
+		})
+	}
+}
+
 func TestACancelledWaitGivesItsTurnBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		chain := middleware.NewChain("x", policies.NewRateLimit(policies.RateLimitConfig{Rate: 1, Burst: 1, MaxWait: time.Minute}))
@@ -99,7 +122,8 @@ func TestACancelledWaitGivesItsTurnBack(t *testing.T) {
 		time.AfterFunc(100*time.Millisecond, cancel)
 		ran := false
 		err := chain.Do(ctx, func(context.Context) error { ran = true; return nil })
-		if err != context.Canceled || ran || time.Since(begin) != 100*time.Millisecond {
+		r := rejection(t, err)
+		if !errors.Is(err, context.Canceled) || !errors.Is(err, middleware.ErrCanceled) || r.Policy != "rate_limit" || ran || time.Since(begin) != 100*time.Millisecond {
 			t.Errorf("got %v (ran: %v) after %v, want the cancellation", err, ran, time.Since(begin))
 		}
 		if err := chain.Do(t.Context(), succeed); err != nil || time.Since(begin) != time.Second {

@@ -33,7 +33,8 @@ type RetryConfig struct {
 
 	// Delay is the wait before the second attempt. Each further wait is Multiplier
 	// times as long, up to MaxDelay. Zero means DefaultDelay, DefaultMultiplier and
-	// DefaultMaxDelay.
+	// DefaultMaxDelay; of Delay and MaxDelay the one that is not set gives way to the
+	// other.
 	Delay      time.Duration
 	Multiplier float64
 	MaxDelay   time.Duration
@@ -57,9 +58,8 @@ func (c RetryConfig) Validate() error {
 	k.duration("MaxDelay", c.MaxDelay)
 	k.that(c.Jitter <= 1, "Jitter", c.Jitter, "between 0 and 1, or negative for none")
 	k.duration("MaxAfter", c.MaxAfter)
-	if c.Delay >= 0 && c.MaxDelay >= 0 {
-		delay, most := or(c.Delay, DefaultDelay), or(c.MaxDelay, DefaultMaxDelay)
-		k.that(delay <= most, "MaxDelay", most, fmt.Sprintf("at least Delay, which is %s", delay))
+	if c.Delay > 0 && c.MaxDelay > 0 {
+		k.that(c.Delay <= c.MaxDelay, "MaxDelay", c.MaxDelay, fmt.Sprintf("at least Delay, which is %s", c.Delay))
 	}
 	return k.err()
 }
@@ -78,7 +78,7 @@ func (c RetryConfig) Validate() error {
 // would have passed the deadline of the context, Retry does not begin it: the
 // error is at once a [*middleware.Rejection] with the reason
 // [middleware.ErrDeadline] that wraps the last error. When the context ends during
-// a wait, the error is both the cause of that end and the last error.
+// a wait, the reason is [middleware.ErrCanceled].
 //
 // A Retry holds no state between calls.
 type Retry struct {
@@ -95,10 +95,10 @@ func NewRetry(c RetryConfig) *Retry {
 		name:     or(c.Name, "retry"),
 		attempts: or(c.Attempts, DefaultAttempts),
 		delays: backoff.ExponentialBackOff{
-			InitialInterval:     or(c.Delay, DefaultDelay),
+			InitialInterval:     or(c.Delay, min(DefaultDelay, or(c.MaxDelay, DefaultDelay))),
 			RandomizationFactor: max(0, or(c.Jitter, DefaultJitter)),
 			Multiplier:          or(c.Multiplier, DefaultMultiplier),
-			MaxInterval:         or(c.MaxDelay, DefaultMaxDelay),
+			MaxInterval:         or(c.MaxDelay, max(DefaultMaxDelay, c.Delay)),
 			Clock:               backoff.SystemClock,
 		},
 		maxAfter: or(c.MaxAfter, DefaultMaxAfter),
@@ -123,7 +123,7 @@ func (r *Retry) Execute(ctx context.Context, next middleware.Next) error {
 	for attempt := 1; ; attempt++ {
 		wait, source, stop := r.plan(ctx, attempt, err, &delays)
 		if stop != "" {
-			return withLast(r.stop(ctx, next, attempt, err, stop, wait), last)
+			return withLast(next, r.stop(ctx, next, attempt, err, stop, wait), last)
 		}
 		next.Emit(ctx, middleware.Event{
 			Kind: middleware.RetryScheduled, Policy: r.name,
@@ -155,8 +155,12 @@ func (r *Retry) plan(ctx context.Context, attempt int, err error, delays *backof
 	case ctx.Err() != nil:
 		return 0, "", "canceled"
 	}
-	// The engine spreads the longest interval beyond the cap too.
-	wait, source = min(delays.NextBackOff(), delays.MaxInterval), "backoff"
+	// The engine spreads the longest interval beyond the cap too, and beyond what a
+	// Duration holds.
+	wait, source = delays.NextBackOff(), "backoff"
+	if wait < 0 || wait > delays.MaxInterval {
+		wait = delays.MaxInterval
+	}
 	if v.After > wait {
 		wait, source = v.After, "retry_after"
 	}
@@ -179,48 +183,21 @@ func (r *Retry) stop(ctx context.Context, next middleware.Next, attempt int, err
 	case "deadline":
 		return next.Reject(middleware.Rejection{Policy: r.name, Reason: middleware.ErrDeadline, RetryAfter: wait, Err: err})
 	case "canceled":
-		cause := context.Cause(ctx)
-		if errors.Is(cause, middleware.ErrTimeout) {
-			v = middleware.Verdict{Class: middleware.Failure, Retry: true, Reason: "timeout"}
-		} else {
-			v = middleware.Verdict{Class: middleware.Ignored, Reason: "canceled"}
-		}
-		return middleware.Judged(&interruptedError{cause: cause, last: middleware.Unjudged(err)}, v)
+		return interrupted(ctx, next, r.name, err)
 	default:
 		return err
 	}
 }
 
-// withLast returns err, the end of the call; a rejection of an attempt that never
-// ran gets the error of the attempt before it, which is why the call failed.
-func withLast(err, last error) error {
+// withLast returns err, the end of the call. A rejection by this chain of an
+// attempt that never ran gets the error of the attempt before it, which is why the
+// call failed.
+func withLast(next middleware.Next, err, last error) error {
 	rejected, ok := middleware.Unjudged(err).(*middleware.Rejection)
-	if !ok || rejected.Err != nil || last == nil {
+	if !ok || rejected.Err != nil || last == nil || rejected.Chain != next.Chain().Name() {
 		return err
 	}
 	both, v := *rejected, middleware.VerdictOf(last)
 	both.Err = middleware.Unjudged(last)
 	return middleware.Judged(&both, middleware.Verdict{Class: v.Class, Reason: v.Reason})
 }
-
-// sleep waits for d and reports whether the context lasted that long.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// An interruptedError says that the context ended while a retry was due.
-type interruptedError struct{ cause, last error }
-
-func (e *interruptedError) Error() string {
-	return fmt.Sprintf("%s while waiting to retry; last error: %s", e.cause, e.last)
-}
-
-func (e *interruptedError) Unwrap() []error   { return []error{e.cause, e.last} }
-func (e *interruptedError) ErrorType() string { return "canceled" }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -38,6 +39,8 @@ func TestRetry(t *testing.T) {
 		{"success at the second attempt", steady, []error{errBroken, nil}, nil, []time.Duration{100 * time.Millisecond}, ""},
 		{"waits grow up to the cap", policies.RetryConfig{Attempts: 6, Delay: time.Second, Multiplier: 3, MaxDelay: 10 * time.Second, Jitter: -1},
 			[]error{judged(failure)}, errBroken, []time.Duration{time.Second, 3 * time.Second, 9 * time.Second, 10 * time.Second, 10 * time.Second}, "exhausted"},
+		{"a long delay alone raises the cap", policies.RetryConfig{Delay: time.Minute, Jitter: -1}, []error{errBroken}, errBroken, []time.Duration{time.Minute, time.Minute}, "exhausted"},
+		{"a short cap alone lowers the delay", policies.RetryConfig{MaxDelay: time.Millisecond, Jitter: -1}, []error{errBroken}, errBroken, []time.Duration{time.Millisecond, time.Millisecond}, "exhausted"},
 		{"the verdict decides", steady, []error{judged(middleware.Verdict{Class: middleware.Failure, Reason: "x"})}, errBroken, nil, "not_retryable"},
 		{"a success with an error needs no event", steady, []error{judged(middleware.Verdict{Reason: "not_found"})}, errBroken, nil, ""},
 		{"a rejection is not repeated", steady, []error{&middleware.Rejection{Reason: middleware.ErrOpen}}, middleware.ErrOpen, nil, ""},
@@ -149,6 +152,62 @@ func TestRetryNeverSleepsPastTheDeadline(t *testing.T) {
 	})
 }
 
+// At the deadline itself there is no time left.
+func TestAWaitThatEndsAtTheDeadlineIsNotBegun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		chain := middleware.NewChain("x", policies.NewRetry(policies.RetryConfig{Delay: time.Second, Jitter: -1}))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		begin := time.Now()
+		if err := chain.Do(ctx, fail); !errors.Is(err, middleware.ErrDeadline) || time.Since(begin) != 0 {
+			t.Errorf("got %v after %v", err, time.Since(begin))
+		}
+	})
+}
+
+func TestHugeDelaysAreCapped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, config := range []policies.RetryConfig{
+			{Delay: math.MaxInt64, MaxDelay: math.MaxInt64},
+			{Attempts: 9, Multiplier: 1e308, MaxDelay: math.MaxInt64},
+		} {
+			for range 20 {
+				var seen recorder
+				chain := middleware.NewChain("x", &seen, policies.NewRetry(config))
+				ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+				_ = chain.Do(ctx, fail)
+				cancel()
+				for i, e := range seen.of(middleware.RetryScheduled) {
+					if e.Wait < 50*time.Millisecond || i > 0 {
+						t.Fatalf("%+v: wait %d is %v", config, i+1, e.Wait)
+					}
+				}
+			}
+		}
+	})
+}
+
+// Whether a value comes with the error makes no difference to its verdict.
+func TestAnEarlyEndIsJudgedLikeTheLastError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for name, do := range map[string]func(context.Context, *middleware.Chain) error{
+			"Do": func(ctx context.Context, c *middleware.Chain) error { return c.Do(ctx, fail) },
+			"Call": func(ctx context.Context, c *middleware.Chain) error {
+				_, err := middleware.Call(ctx, c, func(ctx context.Context) (int, error) { return 0, fail(ctx) })
+				return err
+			},
+		} {
+			outer := policies.NewBreaker(policies.BreakerConfig{FailureThreshold: 1})
+			chain := middleware.NewChain("x", outer, policies.NewRetry(policies.RetryConfig{Delay: time.Minute, MaxDelay: time.Minute}))
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			if err := do(ctx, chain); !errors.Is(err, middleware.ErrDeadline) || outer.State() != policies.Open {
+				t.Errorf("%s: %v, the breaker further out is %v, want open", name, err, outer.State())
+			}
+			cancel()
+		}
+	})
+}
+
 func TestTheResultOfTheLastAttemptSurvivesTheDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		chain := middleware.NewChain("x", policies.NewRetry(policies.RetryConfig{Delay: time.Minute, MaxDelay: time.Minute}))
@@ -170,7 +229,8 @@ func TestAWaitEndsWithTheContext(t *testing.T) {
 	}{{"cancelled", context.Canceled}, {"cancelled with a cause", enough}} {
 		t.Run(row.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				chain := middleware.NewChain("x", policies.NewRetry(policies.RetryConfig{Delay: time.Minute, MaxDelay: time.Minute}))
+				outer := policies.NewBreaker(policies.BreakerConfig{FailureThreshold: 1})
+				chain := middleware.NewChain("x", outer, policies.NewRetry(policies.RetryConfig{Delay: time.Minute, MaxDelay: time.Minute}))
 				ctx, cancel := context.WithCancelCause(t.Context())
 				time.AfterFunc(time.Second, func() { cancel(row.cause) })
 				begin := time.Now()
@@ -181,8 +241,14 @@ func TestAWaitEndsWithTheContext(t *testing.T) {
 				if !errors.Is(err, row.cause) || !errors.Is(err, errBroken) {
 					t.Errorf("got %v, want the cause and the last error", err)
 				}
-				if want := fmt.Sprintf("%s while waiting to retry; last error: broken", row.cause); err.Error() != want {
+				if r := rejection(t, err); !errors.Is(r, middleware.ErrCanceled) || !errors.Is(r, context.Canceled) || r.Timeout() {
+					t.Errorf("got %v, want the end of the context", err)
+				}
+				if want := fmt.Sprintf("x: retry: %s while the call was held back; last error: broken", row.cause); err.Error() != want {
 					t.Errorf("got %q, want %q", err, want)
+				}
+				if outer.State() != policies.Closed {
+					t.Error("the caller's cancellation opened a breaker further out")
 				}
 			})
 		})
@@ -253,6 +319,17 @@ func TestARefusedRetrySaysWhatFailed(t *testing.T) {
 		err = chain.Do(t.Context(), fail)
 		if r := rejection(t, err); r.Err != nil || outer.State() != policies.Closed {
 			t.Errorf("a call that never ran: %v", err)
+		}
+		// What another chain refused is the operation's own error.
+		elsewhere := &middleware.Rejection{Chain: "y", Policy: "breaker", Reason: middleware.ErrOpen}
+		err = middleware.NewChain("x", policies.NewRetry(policies.RetryConfig{})).Do(t.Context(), func(ctx context.Context) error {
+			if middleware.Attempt(ctx) == 1 {
+				return errBroken
+			}
+			return elsewhere
+		})
+		if err != error(elsewhere) {
+			t.Errorf("got %v, want the other chain's rejection itself", err)
 		}
 	})
 }

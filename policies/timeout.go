@@ -3,6 +3,7 @@ package policies
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/tidegate-go/tidegate/middleware"
@@ -70,7 +71,7 @@ func (t *Timeout) Execute(ctx context.Context, next middleware.Next) error {
 	})
 	err := next.DoThen(limited, limited.release)
 	if !t.stream {
-		limited.timer.Stop()
+		limited.stop()
 	}
 	if err == nil {
 		return nil
@@ -79,18 +80,14 @@ func (t *Timeout) Execute(ctx context.Context, next middleware.Next) error {
 		return err
 	}
 	middleware.Discard(err) // a result that came too late to be read
-	verdict, last := middleware.VerdictOf(err), middleware.Unjudged(err)
-	if retry, ok := errors.AsType[*interruptedError](last); ok {
-		err = middleware.Judged(retry.last, verdict)
-	} else if errors.Is(last, limited.expired) || errors.Is(last, context.Canceled) || errors.Is(last, context.DeadlineExceeded) {
-		// The operation only says that its context ended.
-		err = middleware.Judged(context.DeadlineExceeded, verdict)
-	}
+	last := limited.lastError(middleware.Unjudged(err))
 	next.Emit(ctx, middleware.Event{
 		Kind: middleware.TimedOut, Policy: t.name, Wait: t.limit,
-		Attempt: middleware.Attempt(ctx), Reason: "limit", Err: err,
+		Attempt: middleware.Attempt(ctx), Reason: "limit", Err: middleware.Judged(last, middleware.VerdictOf(err)),
 	})
-	return next.Reject(middleware.Rejection{Policy: t.name, Reason: middleware.ErrTimeout, Err: err})
+	return next.Reject(middleware.Rejection{
+		Policy: t.name, Reason: middleware.ErrTimeout, Err: middleware.Judged(last, middleware.VerdictOf(err)),
+	})
 }
 
 // A limitedContext ends when its timer fires, unless the timer is stopped first:
@@ -102,6 +99,7 @@ type limitedContext struct {
 	cancel   context.CancelCauseFunc
 	timer    *time.Timer
 	deadline time.Time
+	stopped  atomic.Bool           // the limit no longer holds
 	expired  *middleware.Rejection // the cause, when the timer fired
 }
 
@@ -114,15 +112,36 @@ func newLimitedContext(parent context.Context, limit time.Duration, expired *mid
 
 func (c *limitedContext) expire() { c.cancel(c.expired) }
 
+// stop lifts the limit. What the caller goes on to do with the context, reading a
+// stream, is bound by the caller's deadline alone.
+func (c *limitedContext) stop() {
+	c.timer.Stop()
+	c.stopped.Store(true)
+}
+
 func (c *limitedContext) release() {
 	c.timer.Stop()
 	c.cancel(context.Canceled)
 }
 
-// Deadline returns the earlier of the limit and the caller's deadline.
+// lastError returns what err, returned after the limit, says of the operation
+// beyond that its context has ended.
+func (c *limitedContext) lastError(err error) error {
+	if r, ok := err.(*middleware.Rejection); ok && errors.Is(r.Reason, c.expired) { // it ended a wait
+		err = r.Err
+	}
+	if err == nil || err == error(c.expired) || err == context.Canceled {
+		return context.DeadlineExceeded
+	}
+	return err
+}
+
+// Deadline returns the earlier of the limit, while it holds, and the caller's
+// deadline.
 func (c *limitedContext) Deadline() (time.Time, bool) {
-	if d, ok := c.Context.Deadline(); ok && d.Before(c.deadline) {
-		return d, true
+	d, ok := c.Context.Deadline()
+	if c.stopped.Load() || ok && d.Before(c.deadline) {
+		return d, ok
 	}
 	return c.deadline, true
 }

@@ -60,6 +60,47 @@ func TestTimeoutEndsTheOperation(t *testing.T) {
 	}
 }
 
+type partError struct{ err error }
+
+func (e *partError) Error() string { return "part 3: " + e.err.Error() }
+func (e *partError) Unwrap() error { return e.err }
+
+func TestTimeoutWrapsTheOperationsError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		chain := middleware.NewChain("x", policies.NewTimeout(policies.TimeoutConfig{Limit: time.Second}))
+		err := chain.Do(t.Context(), func(ctx context.Context) error { return &partError{hang(ctx)} })
+		if _, ok := errors.AsType[*partError](err); !ok || !errors.Is(err, middleware.ErrTimeout) {
+			t.Errorf("got %v, want the operation's error in it", err)
+		}
+		chain = middleware.NewChain("x",
+			policies.NewTimeout(policies.TimeoutConfig{Name: "total", Limit: 2 * time.Second}),
+			policies.NewTimeout(policies.TimeoutConfig{Name: "attempt", Limit: time.Second}))
+		err = chain.Do(t.Context(), func(context.Context) error { time.Sleep(time.Minute); return errBroken })
+		if r := rejection(t, err); !errors.Is(err, errBroken) || r.Policy != "total" {
+			t.Errorf("two limits: got %v, want the operation's error in the total limit's", err)
+		}
+	})
+}
+
+// A context that a stream goes on with has the caller's deadline.
+func TestAStoppedLimitIsNoDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		chain := middleware.NewChain("x", policies.NewTimeout(policies.TimeoutConfig{Limit: time.Second}))
+		ctx, end, _ := middleware.Stream(t.Context(), chain, func(ctx context.Context) (context.Context, error) { return ctx, nil }, nil)
+		defer end()
+		time.Sleep(time.Minute)
+		if d, ok := ctx.Deadline(); ok {
+			t.Errorf("the deadline is still %v", d)
+		}
+		child, cancel := context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
+		time.Sleep(time.Hour)
+		if child.Err() == nil {
+			t.Error("a time limit of 5s inside the stream has not fired after an hour")
+		}
+	})
+}
+
 func TestTimeoutIsToldFromTheCallersDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		chain := middleware.NewChain("x", policies.NewTimeout(policies.TimeoutConfig{Limit: time.Minute}))

@@ -43,7 +43,7 @@ func TestH11NothingWatchesRequestCancelForEver(t *testing.T) {
 	refuse := middleware.PolicyFunc(func(_ context.Context, next middleware.Next) error {
 		return next.Reject(middleware.Rejection{Reason: middleware.ErrOpen})
 	})
-	for name, inner := range map[string]middleware.Policy{"rejected": refuse, "answered": nil} {
+	for name, inner := range map[string]middleware.Policy{"rejected": refuse, "answered": nil, "failed": nil} {
 		var watched context.Context
 		var held atomic.Int32
 		see := middleware.PolicyFunc(func(ctx context.Context, next middleware.Next) error {
@@ -51,6 +51,9 @@ func TestH11NothingWatchesRequestCancelForEver(t *testing.T) {
 			return next.Do(ctx)
 		})
 		rt := transports.New(baseFunc(func(*http.Request) (*http.Response, error) {
+			if name == "failed" {
+				return nil, io.ErrUnexpectedEOF
+			}
 			return &http.Response{StatusCode: 200, Body: newSpy("x")}, nil
 		}), middleware.NewChain("", see, holding(&held), inner))
 		req := request(t, "GET", "http://example.com", nil).WithContext(context.Background())

@@ -146,7 +146,7 @@ func TestPanicPassesThrough(t *testing.T) {
 	c.Do(t.Context(), Op{}, func(context.Context, *minio.Client) error { panic("boom") })
 }
 
-func TestContextOfDoEndsWithIt(t *testing.T) {
+func TestContextOfAFunctionEndsWithIt(t *testing.T) {
 	c := failFirst(0, 0, "", "").connect(t, nil)
 	var done <-chan struct{}
 	err := c.Do(t.Context(), Op{}, func(ctx context.Context, _ *minio.Client) error {
@@ -155,6 +155,14 @@ func TestContextOfDoEndsWithIt(t *testing.T) {
 	})
 	if err != nil {
 		t.Error(err)
+	}
+	<-done
+	n, err := Call(t.Context(), c, Op{}, func(ctx context.Context, _ *minio.Client) (int, error) {
+		done = ctx.Done()
+		return 1, ctx.Err()
+	})
+	if n != 1 || err != nil {
+		t.Error(n, err)
 	}
 	<-done
 }

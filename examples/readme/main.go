@@ -15,6 +15,10 @@ import (
 )
 
 func main() {
+	if len(os.Args) != 2 {
+		fmt.Println("usage: readme URL")
+		return
+	}
 	// One chain per dependency, outermost policy first. Every zero setting is a safe default.
 	billing := middleware.NewChain("billing",
 		policies.NewTimeout(policies.TimeoutConfig{Name: "total", Limit: 10 * time.Second}),
@@ -29,7 +33,7 @@ func main() {
 	resp, err := client.Get(os.Args[1])
 	switch {
 	case errors.Is(err, middleware.ErrOpen):
-		fmt.Println("billing is down, nothing was sent:", err)
+		fmt.Println("billing is down:", err)
 	case err != nil:
 		fmt.Println("billing failed:", err)
 	default:

@@ -30,6 +30,7 @@ var promises = []promise{
 	{"the operation's own error reaches the caller", ownError},
 	{"the context is derived from the caller's", derivedContext},
 	{"a caller that has gone is not kept", callerGone},
+	{"a wait ends when the caller cancels", cancelledWait},
 	{"what is held is released when the operation panics", afterPanics},
 	{"what is held is released when the operation calls Goexit", afterGoexits},
 	{"what is held is released when the caller cancels", afterCancellations},
@@ -45,7 +46,8 @@ var promises = []promise{
 //
 // The subtests run in virtual time, in a bubble of [testing/synctest]: they need
 // no time, and a goroutine that outlives its call fails them. newPolicy is called
-// inside of the bubble. Run them with the race detector.
+// inside of the bubble. Run them with the race detector. A timer that is left
+// running, or a permit given back while a stream goes on, the suite cannot see.
 func TestPolicy(t *testing.T, newPolicy func() middleware.Policy) {
 	t.Helper()
 	for _, p := range promises {
@@ -129,6 +131,26 @@ func callerGone(t *testing.T, newPolicy func() middleware.Policy) {
 		t.Error("got no error although the caller had gone and the operation said so")
 	}
 	check(t, err, context.Canceled)
+}
+
+// cancelledWait makes the policy wait, if it ever does: for a turn, because the calls
+// come at once, and before a retry, because they fail.
+func cancelledWait(t *testing.T, newPolicy func() middleware.Policy) {
+	chain := middleware.NewChain(chainName, newPolicy())
+	ctx, cancel := context.WithCancel(t.Context())
+	const after = 10 * time.Millisecond
+	time.AfterFunc(after, cancel)
+	begin := time.Now()
+	failed := errors.New("failed")
+	for range calls {
+		err := chain.Do(ctx, func(context.Context) error {
+			return middleware.Judged(failed, middleware.Verdict{Class: middleware.Failure, Retry: true, Reason: "failed"})
+		})
+		check(t, err, failed)
+	}
+	if waited := time.Since(begin); waited > after {
+		t.Errorf("calls were held for %v, want no longer than until the caller cancelled, after %v", waited, after)
+	}
 }
 
 // calls is how often the checks of releases fail a call: more than anything that a

@@ -24,6 +24,16 @@ func TestPassThroughConforms(t *testing.T) {
 	})
 }
 
+func TestOwnPoliciesConform(t *testing.T) {
+	for name, p := range map[string]middleware.Policy{
+		"judge":    middleware.Judge(func(error) middleware.Verdict { return middleware.Verdict{Class: middleware.Failure} }),
+		"observer": middleware.ObserverFunc(func(context.Context, middleware.Event) {}),
+		"chain":    middleware.NewChain("inner"),
+	} {
+		t.Run(name, func(t *testing.T) { middlewaretest.TestPolicy(t, func() middleware.Policy { return p }) })
+	}
+}
+
 // A naive retry without any word about results still keeps every promise.
 func TestNaiveRetryConforms(t *testing.T) {
 	middlewaretest.TestPolicy(t, func() middleware.Policy {
@@ -61,6 +71,20 @@ var broken = map[string]struct {
 	"waits for nothing": {"a caller that has gone is not kept", policy(func(ctx context.Context, next middleware.Next) error {
 		time.Sleep(time.Minute)
 		return next.Do(ctx)
+	})},
+	"waits on": {"a wait ends when the caller cancels", policy(func(ctx context.Context, next middleware.Next) error {
+		err := next.Do(ctx)
+		if err != nil {
+			time.Sleep(time.Second)
+		}
+		return err
+	})},
+	"says only that the context ended": {"a wait ends when the caller cancels", policy(func(ctx context.Context, next middleware.Next) error {
+		if next.Do(ctx) == nil {
+			return nil
+		}
+		<-ctx.Done()
+		return ctx.Err()
 	})},
 	"changes panics": {"what is held is released when the operation panics", policy(func(ctx context.Context, next middleware.Next) error {
 		defer func() {

@@ -79,7 +79,16 @@ func (s *script) connect(t *testing.T, chain *middleware.Chain, change ...func(*
 
 func (s *script) transport(t *testing.T) *http.Transport {
 	l := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
-	server := &http.Server{Handler: s}
+	var open sync.WaitGroup // connections; a server's Close does not wait for them
+	server := &http.Server{Handler: s, ConnState: func(_ net.Conn, state http.ConnState) {
+		switch state {
+		case http.StateNew:
+			open.Add(1)
+		case http.StateClosed:
+			open.Done()
+		default:
+		}
+	}}
 	served := make(chan struct{})
 	go func() { defer close(served); server.Serve(l) }()
 	transport := &http.Transport{DialContext: l.dial, DisableCompression: true}
@@ -87,6 +96,7 @@ func (s *script) transport(t *testing.T) *http.Transport {
 		transport.CloseIdleConnections()
 		server.Close()
 		<-served
+		open.Wait()
 	})
 	return transport
 }

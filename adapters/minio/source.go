@@ -131,7 +131,7 @@ type view struct {
 	closed atomic.Bool
 	read   int64                 // by streamReader
 	fault  atomic.Pointer[error] // the first error of the reader
-	wrong  atomic.Bool           // the reader does not hold as much as was promised
+	wrong  atomic.Bool           // the reader holds less than was promised
 }
 
 func (v *view) close() { v.closed.Store(true) }
@@ -165,10 +165,17 @@ func (r streamReader) Read(p []byte) (int, error) {
 	if v.closed.Load() {
 		return 0, errViewClosed
 	}
+	if s.size >= 0 {
+		// net/http looks for more than was promised, and whether it finds any before
+		// the server has answered is a matter of luck.
+		if p = p[:min(int64(len(p)), s.size-v.read)]; len(p) == 0 {
+			return 0, io.EOF
+		}
+	}
 	n, err := s.reader.Read(p)
 	v.read += int64(n)
 	v.note(err)
-	if s.size >= 0 && (v.read > s.size || err == io.EOF && v.read < s.size) {
+	if s.size >= 0 && err == io.EOF && v.read < s.size {
 		v.wrong.Store(true)
 	}
 	return n, err

@@ -10,9 +10,9 @@ import (
 	"github.com/tidegate-go/tidegate/middleware"
 )
 
-// PutObject uploads size bytes of reader from where it stands, or all of it when
-// size is -1. It does not close the reader. A chain's attempt timeout covers the
-// whole upload.
+// PutObject uploads size bytes of reader from where it stands, and reads no more, or
+// all of it when size is -1. It does not close the reader. A chain's attempt timeout
+// covers the whole upload.
 //
 // It is repeated only when the reader can be rewound: an io.Seeker that is not a
 // pipe or a terminal. Every attempt then begins at the offset that the reader had
@@ -21,8 +21,8 @@ import (
 // single parts; with size -1 minio-go holds a part in memory, about 500 MiB unless
 // opts.PartSize says otherwise.
 //
-// An error of the reader, or one that holds more or less than size, does not count
-// against the server. When an upload in parts has failed, minio-go aborts it, for up
+// An error of the reader, or one that holds less than size, does not count against
+// the server. When an upload in parts has failed, minio-go aborts it, for up
 // to a minute and after the end of ctx too.
 func (c *Client) PutObject(ctx context.Context, bucket, object string, reader io.Reader, size int64, opts minio.PutObjectOptions) (minio.UploadInfo, error) {
 	if err := c.check(); err != nil {

@@ -284,7 +284,6 @@ func TestFaultOfTheReaderIsNotTheServers(t *testing.T) {
 		{"too short", bytes.NewBufferString("01234"), 10, nil},
 		{"too short section", strings.NewReader("01234"), 10, nil},
 		{"too short seeker", seekOnly{strings.NewReader("01234")}, 10, nil},
-		{"too long", bytes.NewBufferString(digits), 5, nil},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -300,6 +299,33 @@ func TestFaultOfTheReaderIsNotTheServers(t *testing.T) {
 		})
 	}
 }
+
+func TestNoMoreThanSizeIsRead(t *testing.T) {
+	for name, r := range map[string]io.Reader{
+		"stream":  bytes.NewBufferString(digits),
+		"seeker":  seekOnly{strings.NewReader(digits)},
+		"section": strings.NewReader(digits),
+		"blocked": io.MultiReader(strings.NewReader(digits[:5]), blocked{}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := failFirst(0, 0, "", "")
+				_, err := s.connect(t, nil).PutObject(t.Context(), "bucket", "object", r, 5, minio.PutObjectOptions{})
+				if got := s.seen(); err != nil || len(got) != 1 || got[0].body != digits[:5] {
+					t.Errorf("error %v, requests %v, want the first 5 bytes", err, got)
+				}
+				if rest, ok := r.(*bytes.Buffer); ok && rest.Len() != len(digits)-5 {
+					t.Errorf("%d bytes are left, want what was not uploaded", rest.Len())
+				}
+			})
+		})
+	}
+}
+
+// blocked is a connection on which nothing more comes.
+type blocked struct{}
+
+func (blocked) Read([]byte) (int, error) { panic("read beyond the size") }
 
 type failingAt struct {
 	*strings.Reader

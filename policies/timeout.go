@@ -81,6 +81,9 @@ func (t *Timeout) Execute(ctx context.Context, next middleware.Next) error {
 	}
 	middleware.Discard(err) // a result that came too late to be read
 	last := limited.lastError(middleware.Unjudged(err))
+	if errors.Is(last, context.Canceled) && !errors.Is(ctx.Err(), context.Canceled) {
+		last = lateError{last}
+	}
 	next.Emit(ctx, middleware.Event{
 		Kind: middleware.TimedOut, Policy: t.name, Wait: t.limit,
 		Attempt: middleware.Attempt(ctx), Reason: "limit", Err: middleware.Judged(last, middleware.VerdictOf(err)),
@@ -89,6 +92,16 @@ func (t *Timeout) Execute(ctx context.Context, next middleware.Next) error {
 		Policy: t.name, Reason: middleware.ErrTimeout, Err: middleware.Judged(last, middleware.VerdictOf(err)),
 	})
 }
+
+// A lateError is the error of an operation whose time was up. Contexts derived from
+// the limited one say context.Canceled, but nobody cancelled.
+type lateError struct{ error }
+
+func (e lateError) Is(target error) bool {
+	return target != context.Canceled && errors.Is(e.error, target)
+}
+
+func (e lateError) As(target any) bool { return errors.As(e.error, target) }
 
 // A limitedContext ends when its timer fires, unless the timer is stopped first:
 // then it lives on, which a context of the standard library with a deadline
@@ -146,10 +159,11 @@ func (c *limitedContext) Deadline() (time.Time, bool) {
 	return c.deadline, true
 }
 
-// Err returns context.DeadlineExceeded when the timer has fired.
+// Err returns context.DeadlineExceeded when the timer has fired, or that of another
+// limit around this one.
 func (c *limitedContext) Err() error {
 	err := c.Context.Err()
-	if err != nil && context.Cause(c.Context) == error(c.expired) {
+	if err != nil && errors.Is(context.Cause(c.Context), middleware.ErrTimeout) {
 		return context.DeadlineExceeded
 	}
 	return err

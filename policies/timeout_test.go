@@ -82,6 +82,40 @@ func TestTimeoutWrapsTheOperationsError(t *testing.T) {
 	})
 }
 
+// Contexts of the standard library that are derived from a limited one say that they
+// were cancelled. The caller is not told so.
+func TestATimeoutIsNoCancellation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		total := policies.NewTimeout(policies.TimeoutConfig{Name: "total", Limit: time.Second})
+		attempt := policies.NewTimeout(policies.TimeoutConfig{Name: "attempt", Limit: time.Minute})
+		for name, chain := range map[string]*middleware.Chain{
+			"one limit":  middleware.NewChain("x", total),
+			"two limits": middleware.NewChain("x", total, attempt),
+			"retries":    middleware.NewChain("x", total, policies.NewRetry(policies.RetryConfig{}), attempt),
+		} {
+			for _, wrap := range []func(error) error{
+				func(err error) error { return err },
+				func(err error) error { return &partError{err} },
+			} {
+				err := chain.Do(t.Context(), func(ctx context.Context) error {
+					ctx, cancel := context.WithCancel(ctx)
+					defer cancel()
+					return wrap(hang(ctx))
+				})
+				if errors.Is(err, context.Canceled) || !errors.Is(err, context.DeadlineExceeded) || rejection(t, err).Policy != "total" {
+					t.Errorf("%s: %v is a cancellation: %v", name, err, errors.Is(err, context.Canceled))
+				}
+				_ = chain.Do(t.Context(), func(ctx context.Context) error {
+					if hang(ctx); ctx.Err() != context.DeadlineExceeded {
+						t.Errorf("%s: the operation's context ends with %v", name, ctx.Err())
+					}
+					return ctx.Err()
+				})
+			}
+		}
+	})
+}
+
 // A context that a stream goes on with has the caller's deadline.
 func TestAStoppedLimitIsNoDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -94,6 +95,14 @@ func New(chain *middleware.Chain, c Config) (*Client, error) {
 	}
 	if c.Path == "" {
 		c.Path = "git"
+	}
+	// A relative path would be looked up in each repository.
+	if strings.ContainsRune(c.Path, filepath.Separator) || strings.Contains(c.Path, "/") {
+		path, err := filepath.Abs(c.Path)
+		if err != nil {
+			return nil, fmt.Errorf("git: Config.Path: %w", err)
+		}
+		c.Path = path
 	}
 	if len(c.Schemes) == 0 {
 		c.Schemes = []string{"https", "ssh"}

@@ -32,7 +32,8 @@ type CloneResult struct {
 }
 
 // Clone makes a clone of the repository at url in dir, which must not exist or
-// be an empty directory; its parent must exist. After an error dir is as it was:
+// be an empty directory, but not the working directory or a mount point; its parent
+// must exist. After an error dir is as it was:
 // each attempt works in a directory beside it, dir.tmp-…, which becomes dir when
 // everything is there and is removed otherwise.
 //
@@ -107,7 +108,15 @@ func (c *Client) cloneOnce(ctx context.Context, r remote, args []string, dir str
 
 // moveTo puts the clone where it belongs: dir does not exist or is empty.
 func (m clone) moveTo(dir string) error {
-	if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	// Something else may have come there meanwhile. It is not ours.
+	info, err := os.Lstat(dir)
+	if err == nil && !info.IsDir() {
+		return fmt.Errorf("%q: %w", dir, fs.ErrExist)
+	}
+	if err == nil {
+		err = os.Remove(dir) // fails unless it is empty
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return os.Rename(m.dir, dir)
@@ -131,12 +140,19 @@ func vacant(op, dir string) error {
 		return nil
 	case statErr != nil:
 		return local(op, statErr)
+	case isWorkingDirectory(info):
+		return usage(op, fmt.Errorf("%q is the working directory, which a clone cannot take the place of: name a directory in it", dir))
 	case !info.IsDir() || len(entries) > 0:
 		return &Error{Op: op, Kind: KindTargetExists, Err: fmt.Errorf("%q exists and is not an empty directory", dir)}
 	case err != nil:
 		return local(op, err)
 	}
 	return nil
+}
+
+func isWorkingDirectory(info fs.FileInfo) bool {
+	here, err := os.Stat(".")
+	return err == nil && os.SameFile(here, info)
 }
 
 // directory returns the absolute path of dir.

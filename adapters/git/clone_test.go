@@ -152,6 +152,26 @@ func TestG7CloneNeverTouchesWhatIsThere(t *testing.T) {
 	failure(t, err, KindTargetExists)
 	equal(t, "what appeared", names(t, late), []string{"theirs"})
 	equal(t, "beside it", names(t, parent), []string{"empty", "file", "late", "link", "used"})
+
+	precious := filepath.Join(parent, "precious")
+	s.script(func(w http.ResponseWriter, r *http.Request, git http.Handler) {
+		os.WriteFile(precious, []byte("theirs"), 0o600)
+		git.ServeHTTP(w, r)
+	})
+	_, err = client.Clone(bounded(t), s.url, precious, CloneOptions{})
+	failure(t, err, KindTargetExists)
+	if b, err := os.ReadFile(precious); string(b) != "theirs" {
+		t.Errorf("the file that appeared is %q, %v", b, err)
+	}
+
+	// A process cannot be left in a directory that is replaced.
+	t.Chdir(t.TempDir())
+	served := s.served()
+	_, err = client.Clone(bounded(t), s.url, ".", CloneOptions{})
+	failure(t, err, KindUsage)
+	if s.served() != served {
+		t.Error("the server was asked in vain")
+	}
 }
 
 func TestCloneOptions(t *testing.T) {

@@ -64,7 +64,7 @@ func (c *Client) run(ctx context.Context, cmd command) ([]byte, error) {
 			lines = append(strings.Split(stdout.kept.String(), "\n"), lines...)
 		}
 		d := diagnose(code, lines)
-		e.Kind, e.HTTPStatus, e.line = d.kind, d.status, show(d.line)
+		e.Kind, e.HTTPStatus, e.line = d.kind, d.status, shorten(show(d.line))
 	}
 	return stdout.kept.Bytes(), fail(e)
 }

@@ -120,6 +120,30 @@ func TestG10CredentialsReachTheServerAlone(t *testing.T) {
 	}
 }
 
+// A URL in the place of a remote's name gets no nearer to an argument.
+func TestG10URLAsTheNameOfARemote(t *testing.T) {
+	id := strings.Repeat("a", 40)
+	s := newStub(t, `case " $* " in
+*" rev-parse "*) printf '`+id+`\n';;
+*" push "*) printf 'To https://example.com/a\n=\t`+id+`:refs/heads/x\t[up to date]\nDone\n';;
+esac`)
+	client, dir := newClient(t, nil, s.config()), t.TempDir()
+	url := "https://ann:" + canary + "@example.com/a.git"
+	_, _ = client.Fetch(bounded(t), dir, FetchOptions{Remote: url})
+	_, _ = client.Push(bounded(t), dir, PushOptions{Remote: url, Refspecs: []string{"HEAD:refs/heads/x"}})
+	runs := s.runs(t, ".argv")
+	asked := 0
+	for _, argv := range runs {
+		silent(t, "an argument", strings.Join(argv, " "))
+		if strings.Contains(strings.Join(argv, " "), "https://example.com/a.git") {
+			asked++
+		}
+	}
+	if asked != 2 {
+		t.Errorf("git was asked %d times for the remote, want a fetch and a push: %q", asked, runs)
+	}
+}
+
 func TestG10CredentialsRefused(t *testing.T) {
 	s := newServer(t, newRepository(t))
 	s.ask(Credentials{"ann", "right"})

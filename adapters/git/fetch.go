@@ -72,7 +72,9 @@ func (c *Client) Fetch(ctx context.Context, dir string, o FetchOptions) (FetchRe
 		return judge(ctx, err, true)
 	})
 	// What was fetched counts, whether or not the caller still waits.
-	after, failed := c.refs(context.WithoutCancel(ctx), op, dir)
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.config.Grace)
+	defer cancel()
+	after, failed := c.refs(last, op, dir)
 	if failed != nil {
 		after = before
 	}

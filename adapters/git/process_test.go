@@ -194,6 +194,40 @@ func TestG12OutputIsBounded(t *testing.T) {
 	}
 }
 
+// A relative path names one program, not one of each repository.
+func TestRelativePathIsNotLookedUpInTheRepository(t *testing.T) {
+	s := newStub(t, `printf 'aaaa\tHEAD\n'`)
+	t.Chdir(filepath.Dir(s.path))
+	c := s.config()
+	c.Path = "./git"
+	client := newClient(t, nil, c)
+	t.Chdir(t.TempDir())
+	if _, err := client.LsRemote(bounded(t), "https://example.com/a"); err != nil {
+		t.Error(err)
+	}
+	if len(s.runs(t, ".argv")) != 1 {
+		t.Error("another program ran")
+	}
+}
+
+func TestFetchDoesNotHangAfterTheEndOfTheContext(t *testing.T) {
+	w := newWitness(t)
+	s := newStub(t, `case " $* " in
+*" config "*) printf 'https://example.com/a.git\0';;
+*" fetch "*) exec 3>`+w.path+`; echo fetching >&3; exec sleep 1000;;
+*" for-each-ref "*) [ -e "$STUB/asked" ] && exec sleep 1000; touch "$STUB/asked";;
+esac`)
+	c := s.config()
+	c.Grace = 50 * time.Millisecond
+	ctx, cancel := context.WithCancel(bounded(t))
+	go func() {
+		w.line(t)
+		cancel()
+	}()
+	_, err := newClient(t, nil, c).Fetch(ctx, t.TempDir(), FetchOptions{}) // bounded fails the test if it hangs
+	failure(t, err, KindCanceled)
+}
+
 func TestG13NoGit(t *testing.T) {
 	var seen verdicts
 	for name, want := range map[string]error{"no-such-git-anywhere": exec.ErrNotFound, t.TempDir() + "/git": os.ErrNotExist, t.TempDir(): os.ErrPermission} {

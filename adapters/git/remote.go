@@ -48,6 +48,9 @@ func (c *Client) remoteOf(ctx context.Context, op, dir, name string, push bool) 
 	if err := checkText(name); err != nil {
 		return remote{}, usage(op, fmt.Errorf("the remote %w", err))
 	}
+	if strings.Contains(name, ":") { // a URL, which may hold a password: git gets it otherwise
+		return c.remote(op, name)
+	}
 	keys := []string{"url"}
 	if push {
 		keys = []string{"pushurl", "url"}

@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"errors"
 	"net/http"
+	"os"
 	"time"
 
 	miniogo "github.com/minio/minio-go/v7"
@@ -63,7 +64,11 @@ func (c *clients) connect(s *stage, observer *observability.Observer) error {
 		chains[service.Name()] = service.Chain()
 	}
 	var err error
-	if c.git, err = git.New(chains["git"], git.Config{Schemes: []string{"http"}, Grace: time.Second}); err != nil {
+	if c.git, err = git.New(chains["git"], git.Config{
+		Schemes: []string{"http"}, Grace: time.Second,
+		// The servers are on this machine, whatever the user's settings say.
+		Env: []string{"no_proxy=127.0.0.1", "NO_PROXY=127.0.0.1", "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=" + os.DevNull},
+	}); err != nil {
 		return err
 	}
 	bucket := func(d *dependency) (*minio.Client, error) {

@@ -86,6 +86,9 @@ func TestWholeDemonstration(t *testing.T) {
 	}
 	clean(t)
 	var out console
+	// Neither a proxy nor the user's git gets in the way.
+	t.Setenv("http_proxy", "http://127.0.0.1:9")
+	t.Setenv("HTTP_PROXY", "http://127.0.0.1:9")
 	err := run(t.Context(), options{out: &out, module: project, slack: 2})
 	text := out.String()
 	if err != nil || testing.Verbose() {
@@ -297,7 +300,7 @@ func TestOutputThatNobodyReads(t *testing.T) {
 	r, w := io.Pipe()
 	r.Close()
 	stopped := false
-	out := &listened{w, func() { stopped = true }}
+	out := &listened{Writer: w, stop: func() { stopped = true }}
 	if _, err := out.Write([]byte("x")); err == nil || !stopped {
 		t.Errorf("got %v, stopped: %v", err, stopped)
 	}

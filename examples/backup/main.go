@@ -56,14 +56,20 @@ func command() int {
 	context.AfterFunc(ctx, stop) // the second signal ends the program at once
 	// Nobody reads on: without this the program would die at once and clean nothing up.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	o.out = &listened{os.Stdout, stop}
-	return exitCode(os.Stderr, run(ctx, o))
+	out := &listened{Writer: os.Stdout, stop: stop}
+	o.out = out
+	err := run(ctx, o)
+	if out.err != nil && !errors.Is(out.err, syscall.EPIPE) {
+		err = fmt.Errorf("write the timeline: %w", out.err)
+	}
+	return exitCode(os.Stderr, err)
 }
 
 // A listened is an output that stops the program when it cannot be written to.
 type listened struct {
 	io.Writer
 	stop func()
+	err  error
 }
 
 // Write implements [io.Writer].
@@ -71,6 +77,7 @@ func (l *listened) Write(p []byte) (int, error) {
 	n, err := l.Writer.Write(p)
 	if err != nil {
 		l.stop()
+		l.err = err
 	}
 	return n, err
 }
@@ -81,7 +88,7 @@ func exitCode(w io.Writer, err error) int {
 	case err == nil:
 		return 0
 	case errors.Is(err, context.Canceled):
-		fmt.Fprintln(w, "backup: interrupted; everything is cleaned up")
+		fmt.Fprintln(w, "backup: interrupted:", err)
 		return 130
 	default:
 		fmt.Fprintln(w, "backup:", err)

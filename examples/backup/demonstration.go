@@ -84,6 +84,9 @@ func (d *demonstration) perform(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.clients.close(), d.stage.close()) }()
+	if err := errors.Join(os.Mkdir(d.work(), 0o700), os.Mkdir(d.path("restored"), 0o700), d.introduce(ctx)); err != nil {
+		return err
+	}
 	parts := []struct {
 		title string
 		run   func(context.Context) error
@@ -120,7 +123,7 @@ func (d *demonstration) open(ctx context.Context) error {
 	if d.clients, err = newClients(d.stage, d.slack, observer, d.line, d.tally); err != nil {
 		return errors.Join(err, d.stage.close())
 	}
-	return errors.Join(os.Mkdir(d.work(), 0o700), os.Mkdir(d.path("restored"), 0o700), d.introduce(ctx))
+	return nil
 }
 
 func (d *demonstration) introduce(ctx context.Context) error {

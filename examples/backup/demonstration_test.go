@@ -296,6 +296,18 @@ func TestBadEndpoint(t *testing.T) {
 	}
 }
 
+// A failure right after the servers have started stops them: goleak would find them.
+func TestFailureAtTheBeginning(t *testing.T) {
+	clean(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	out := &console{await: "all through Tidegate", then: cancel}
+	err := run(ctx, options{out: out, source: t.TempDir(), module: project, slack: 4, calm: true})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want the interruption", err)
+	}
+}
+
 func TestOutputThatNobodyReads(t *testing.T) {
 	r, w := io.Pipe()
 	r.Close()

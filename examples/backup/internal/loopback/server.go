@@ -19,6 +19,7 @@ type Server struct {
 	server   *http.Server
 	served   chan error
 	handlers sync.WaitGroup
+	mu       sync.Mutex // no handler begins while Close waits
 }
 
 // Serve starts a server with the given handler, over TLS unless config is nil.
@@ -49,7 +50,9 @@ func Serve(handler http.Handler, config *tls.Config) (*Server, error) {
 // count lets Close wait for the handlers, which net/http does not.
 func (s *Server) count(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
 		s.handlers.Add(1)
+		s.mu.Unlock()
 		defer s.handlers.Done()
 		handler.ServeHTTP(w, r)
 	})
@@ -64,6 +67,8 @@ func (s *Server) Close() error {
 	if served := <-s.served; !errors.Is(served, http.ErrServerClosed) {
 		err = errors.Join(err, served)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.handlers.Wait()
 	return err
 }

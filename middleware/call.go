@@ -45,7 +45,7 @@ func start[T any](ctx context.Context, c *Chain, op func(context.Context) (T, er
 	}
 	s := &stream[T]{op: op, onDiscard: discard}
 	defer s.close()
-	err = c.first(s, root).Do(ctx)
+	err = c.start(s, root).Do(ctx)
 	var r *result[T]
 	if err == nil {
 		r = s.winner.Load()

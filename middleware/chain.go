@@ -17,6 +17,7 @@ type Chain struct {
 	name      string
 	policies  []Policy
 	observers []Observer
+	first     *link
 }
 
 var errNilOperation = errors.New("middleware: the operation is nil")
@@ -32,6 +33,10 @@ var errNilOperation = errors.New("middleware: the operation is nil")
 // the chain.
 func NewChain(name string, policies ...Policy) *Chain {
 	c := &Chain{name: name, policies: flatten(nil, policies)}
+	c.first = &link{chain: c}
+	for _, p := range slices.Backward(c.policies) {
+		c.first = &link{policy: p, next: c.first, chain: c}
+	}
 	for _, p := range c.policies {
 		if o, ok := p.(Observer); ok {
 			c.observers = append(c.observers, o)
@@ -96,13 +101,13 @@ func (c *Chain) Do(ctx context.Context, op func(ctx context.Context) error) erro
 	if op == nil {
 		return errNilOperation
 	}
-	return strip(c.first(plain(op), nil).Do(ctx))
+	return strip(c.start(plain(op), nil).Do(ctx))
 }
 
 // Execute runs the policies of the chain around next, so that a chain is itself
 // a policy. Given to [NewChain] it is flattened instead.
 func (c *Chain) Execute(ctx context.Context, next Next) error {
-	return c.first(inner{next}, next.frame).Do(ctx)
+	return c.start(inner{next}, next.frame).Do(ctx)
 }
 
 // inner is the rest of another chain as the operation of this one.
@@ -113,13 +118,13 @@ func (op inner) run(ctx context.Context, f *frame) error {
 	return op.next.Do(ctx)
 }
 
-var empty = new(Chain)
+var empty = NewChain("")
 
-func (c *Chain) first(op operation, f *frame) Next {
-	if c == nil {
+func (c *Chain) start(op operation, f *frame) Next {
+	if c == nil || c.first == nil {
 		c = empty
 	}
-	return Next{chain: c, op: op, frame: f}
+	return Next{link: c.first, op: op, frame: f}
 }
 
 // Name returns the name of the chain.
@@ -160,4 +165,21 @@ func (c *Chain) Emit(ctx context.Context, e Event) {
 	for _, o := range c.observers {
 		o.Observe(ctx, e)
 	}
+}
+
+// TraceID returns the id of the trace that ctx belongs to, as the first observer
+// of the chain that is a [Tracer] and knows it says, or "". It must not be called
+// while a lock is held.
+func (c *Chain) TraceID(ctx context.Context) string {
+	if c == nil {
+		return ""
+	}
+	for _, o := range c.observers {
+		if t, ok := o.(Tracer); ok {
+			if id := t.TraceID(ctx); id != "" {
+				return id
+			}
+		}
+	}
+	return ""
 }

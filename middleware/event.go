@@ -24,6 +24,11 @@ const (
 	Waited
 	// TimedOut: a timeout policy ended a call after Wait.
 	TimedOut
+	// WouldReject: a policy that only observes let a call pass which it would have
+	// refused. Reason and Wait as for Rejected.
+	WouldReject
+	// HealthCheckFailed: the health check of an open breaker failed with Err.
+	HealthCheckFailed
 )
 
 // String returns the name of the kind, in lower case with underscores.
@@ -41,6 +46,10 @@ func (k Kind) String() string {
 		return "waited"
 	case TimedOut:
 		return "timed_out"
+	case WouldReject:
+		return "would_reject"
+	case HealthCheckFailed:
+		return "health_check_failed"
 	default:
 		return "unknown"
 	}
@@ -51,6 +60,7 @@ type Event struct {
 	Time   time.Time
 	Chain  string // the name of the chain
 	Policy string // the name of the policy
+	Key    string // the key that the policy stands for, if there is one for each key
 	Kind   Kind
 
 	Attempt  int           // counted from 1
@@ -62,7 +72,8 @@ type Event struct {
 }
 
 // An Observer receives the events of the chains that it is part of: put it into
-// [NewChain] among the policies, outermost if it also decorates the call.
+// [NewChain] among the policies, outermost if it also decorates the call. An
+// Observer that knows of traces is a [Tracer] too.
 //
 // Observe runs on the goroutine of the call that caused the event, with its
 // context, so it must be quick and must not block. It is called without any lock
@@ -71,6 +82,15 @@ type Event struct {
 // must be safe for concurrent use.
 type Observer interface {
 	Observe(ctx context.Context, e Event)
+}
+
+// A Tracer is an [Observer] that can name the trace which a call belongs to, so
+// that a policy can say which call brought about what it does to others.
+type Tracer interface {
+	Observer
+
+	// TraceID returns the id of the trace that ctx belongs to, or "".
+	TraceID(ctx context.Context) string
 }
 
 // ObserverFunc adapts a function to an [Observer] that can be put into a chain.

@@ -9,11 +9,18 @@ import "context"
 // nothing. It belongs to one call and to the policy that received it; it may be
 // used by several goroutines at once until Execute returns. Only a chain makes
 // one; the zero value is not usable.
-type Next struct {
-	chain *Chain
+type Next struct { // four words: what is larger does not stay in registers
+	link  *link
 	op    operation
 	frame *frame // nil when everything ends at return
-	i     int    // the next policy to run
+}
+
+// A link is one policy of a chain and what follows it. The policy of the last link
+// is nil: there stands the operation.
+type link struct {
+	policy Policy
+	next   *link
+	chain  *Chain
 }
 
 // An operation is what stands at the end of a chain.
@@ -36,9 +43,8 @@ func (op plain) run(ctx context.Context, _ *frame) error { return op(ctx) }
 // its Do returns [ErrSuperseded]. A run that starts discards what failed runs
 // before it left open.
 func (n Next) Do(ctx context.Context) error {
-	if n.i < len(n.chain.policies) {
-		p := n.chain.policies[n.i]
-		n.i++
+	if p := n.link.policy; p != nil {
+		n.link = n.link.next
 		return p.Execute(ctx, n)
 	}
 	if err := n.op.run(ctx, n.frame); err != nil {
@@ -68,7 +74,7 @@ func (n Next) DoThen(ctx context.Context, release func()) error {
 // is set, the returned error carries on its verdict and the result that came with
 // it, so that an outer policy judges it like the error that it replaces.
 func (n Next) Reject(r Rejection) error {
-	r.Chain = n.chain.name
+	r.Chain = n.link.chain.name
 	if r.Err == nil {
 		return &r
 	}
@@ -83,7 +89,7 @@ func (n Next) Reject(r Rejection) error {
 // Emit hands e to the observers of the chain, with the name of the chain filled
 // in, the verdict of its error and, unless it is set, the time. Without an
 // observer it does nothing. It must not be called while a lock is held.
-func (n Next) Emit(ctx context.Context, e Event) { n.chain.Emit(ctx, e) }
+func (n Next) Emit(ctx context.Context, e Event) { n.link.chain.Emit(ctx, e) }
 
 // Chain returns the chain that is running.
-func (n Next) Chain() *Chain { return n.chain }
+func (n Next) Chain() *Chain { return n.link.chain }

@@ -14,6 +14,9 @@ var (
 	ErrOpen error = &reason{kind: "circuit_open", text: "circuit breaker is open"}
 	// ErrTooManyProbes: a circuit breaker is half-open and has all the probes it admits.
 	ErrTooManyProbes error = &reason{kind: "probe_limit", text: "circuit breaker is half-open and admits no further probe"}
+	// ErrRecovering: a circuit breaker has closed a short while ago and lets only a
+	// growing share of the calls through.
+	ErrRecovering error = &reason{kind: "recovering", text: "circuit breaker is recovering and lets only a share of the calls through"}
 	// ErrRateLimited: a rate limit was reached.
 	ErrRateLimited error = &reason{kind: "rate_limited", text: "rate limit reached"}
 	// ErrTimeout: a timeout policy ended the call. It is also context.DeadlineExceeded.
@@ -51,7 +54,8 @@ func (r *reason) Is(target error) bool { return r.deadline && target == context.
 //	if errors.Is(err, middleware.ErrOpen) { useTheCopy() }
 //
 // A Rejection is an Ignored verdict for policies further out, unless it wraps an
-// error that says otherwise.
+// error that says otherwise. It must not be changed: several calls may have the same
+// one.
 type Rejection struct {
 	// Chain is the name of the chain, Policy that of the policy which rejected.
 	Chain, Policy string

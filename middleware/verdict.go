@@ -142,9 +142,7 @@ func asJudged(err error) (*judgedError, bool) {
 	if j, ok := err.(*judgedError); ok {
 		return j, true
 	}
-	var j *judgedError
-	ok := err != nil && errors.As(err, &j)
-	return j, ok
+	return errors.AsType[*judgedError](err)
 }
 
 // Unjudged returns err without the verdict that [Judged] gave it: the error that

@@ -3,7 +3,6 @@ package policies
 import (
 	"context"
 	"errors"
-	"sync/atomic"
 	"time"
 
 	"github.com/tidegate-go/tidegate/middleware"
@@ -44,6 +43,10 @@ func (c TimeoutConfig) Validate() error {
 // deadline or cancellation gives the operation's error unchanged. An operation
 // that succeeds after the limit has succeeded.
 //
+// An operation that never looks at its context costs no timer. If it fails, the
+// clock decides: after the limit it is a timeout, even if the caller cancelled
+// while it ran.
+//
 // A context derived from the operation's has that rejection as its
 // [context.Cause], which tells the limit from the caller's deadline.
 type Timeout struct {
@@ -66,21 +69,16 @@ func (t *Timeout) Limit() time.Duration { return t.limit }
 
 // Execute implements [middleware.Policy].
 func (t *Timeout) Execute(ctx context.Context, next middleware.Next) error {
-	limited := newLimitedContext(ctx, t.limit, &middleware.Rejection{
-		Chain: next.Chain().Name(), Policy: t.name, Reason: middleware.ErrTimeout,
-	})
+	limited := &limitedContext{parent: ctx, deadline: time.Now().Add(t.limit), timeout: t, chain: next.Chain()}
 	err := next.DoThen(limited, limited.release)
 	if !t.stream {
-		limited.stop()
+		limited.lift()
 	}
-	if err == nil {
-		return nil
-	}
-	if context.Cause(limited) != error(limited.expired) || middleware.VerdictOf(err).Class == middleware.Success {
+	if err == nil || !limited.exceeded() || middleware.VerdictOf(err).Class == middleware.Success {
 		return err
 	}
 	middleware.Discard(err) // a result that came too late to be read
-	last := limited.lastError(middleware.Unjudged(err))
+	last := lastError(middleware.Unjudged(err), limited.cause.Load())
 	if errors.Is(last, context.Canceled) && !errors.Is(ctx.Err(), context.Canceled) {
 		last = lateError{last}
 	}
@@ -93,6 +91,18 @@ func (t *Timeout) Execute(ctx context.Context, next middleware.Next) error {
 	})
 }
 
+// lastError returns what err, returned after the limit, says of the operation beyond
+// that its context has ended for cause, which is nil if nobody has looked.
+func lastError(err error, cause *middleware.Rejection) error {
+	if r, ok := err.(*middleware.Rejection); ok && cause != nil && errors.Is(r.Reason, cause) { // it ended a wait
+		err = r.Err
+	}
+	if err == nil || err == error(cause) || err == context.Canceled {
+		return context.DeadlineExceeded
+	}
+	return err
+}
+
 // A lateError is the error of an operation whose time was up. Contexts derived from
 // the limited one say context.Canceled, but nobody cancelled.
 type lateError struct{ error }
@@ -102,69 +112,3 @@ func (e lateError) Is(target error) bool {
 }
 
 func (e lateError) As(target any) bool { return errors.As(e.error, target) }
-
-// A limitedContext ends when its timer fires, unless the timer is stopped first:
-// then it lives on, which a context of the standard library with a deadline
-// cannot. The cancellable context that it embeds spreads the end, with its cause,
-// to the contexts derived from it.
-type limitedContext struct {
-	context.Context
-	cancel   context.CancelCauseFunc
-	timer    *time.Timer
-	deadline time.Time
-	stopped  atomic.Bool           // the limit no longer holds
-	expired  *middleware.Rejection // the cause, when the timer fired
-}
-
-func newLimitedContext(parent context.Context, limit time.Duration, expired *middleware.Rejection) *limitedContext {
-	c := &limitedContext{deadline: time.Now().Add(limit), expired: expired}
-	c.Context, c.cancel = context.WithCancelCause(parent)
-	c.timer = time.AfterFunc(limit, c.expire)
-	return c
-}
-
-func (c *limitedContext) expire() { c.cancel(c.expired) }
-
-// stop lifts the limit. What the caller goes on to do with the context, reading a
-// stream, is bound by the caller's deadline alone.
-func (c *limitedContext) stop() {
-	c.timer.Stop()
-	c.stopped.Store(true)
-}
-
-func (c *limitedContext) release() {
-	c.timer.Stop()
-	c.cancel(context.Canceled)
-}
-
-// lastError returns what err, returned after the limit, says of the operation
-// beyond that its context has ended.
-func (c *limitedContext) lastError(err error) error {
-	if r, ok := err.(*middleware.Rejection); ok && errors.Is(r.Reason, c.expired) { // it ended a wait
-		err = r.Err
-	}
-	if err == nil || err == error(c.expired) || err == context.Canceled {
-		return context.DeadlineExceeded
-	}
-	return err
-}
-
-// Deadline returns the earlier of the limit, while it holds, and the caller's
-// deadline.
-func (c *limitedContext) Deadline() (time.Time, bool) {
-	d, ok := c.Context.Deadline()
-	if c.stopped.Load() || ok && d.Before(c.deadline) {
-		return d, ok
-	}
-	return c.deadline, true
-}
-
-// Err returns context.DeadlineExceeded when the timer has fired, or that of another
-// limit around this one.
-func (c *limitedContext) Err() error {
-	err := c.Context.Err()
-	if err != nil && errors.Is(context.Cause(c.Context), middleware.ErrTimeout) {
-		return context.DeadlineExceeded
-	}
-	return err
-}

@@ -29,9 +29,12 @@ const Off = -1
 // So the environment wins over everything that a file says, each service included:
 // it is the operator's. It does not switch a policy on that is off.
 //
-// Where two settings limit each other (Timeout and RecoveryTime of a breaker,
-// Delay and MaxDelay of a retry) and only one is given by 1 to 3, the other gives
-// way to it. Two given ones that contradict each other are an error.
+// Where two settings limit each other and only one is given by 1 to 3, the other
+// gives way to it: Timeout, RecoveryTime and MaxRecoveryTime of a breaker, its
+// MaxProbes and SuccessThreshold, Delay and MaxDelay of a retry. And FailureRate or
+// SlowCall of a breaker take the place of a FailureThreshold that is not given: there
+// is none then, whatever the preset says. Two given settings that contradict each
+// other are an error.
 type Config struct {
 	// Breaker are settings for the breaker of every service, the ones that are
 	// added later too.
@@ -41,8 +44,8 @@ type Config struct {
 	Services map[string]ServiceConfig
 }
 
-// ServiceConfig are the settings of a [Service]. A setting that is zero is the
-// preset's, so the zero ServiceConfig is the preset unchanged.
+// ServiceConfig are the settings of a [Service]. A setting that is zero, or false,
+// is the preset's, so the zero ServiceConfig is the preset unchanged.
 //
 // A policy is switched off by [Off] in Timeout, AttemptTimeout, Retry.Attempts,
 // Breaker.FailureThreshold or RateLimit.Rate. A policy that the preset has off is
@@ -62,8 +65,12 @@ type ServiceConfig struct {
 	// AttemptTimeout limits each attempt.
 	AttemptTimeout time.Duration
 
-	Retry     policies.RetryConfig
-	Breaker   policies.BreakerConfig
+	Retry policies.RetryConfig
+
+	// Breaker may have a HealthCheck, a Name and a Key, for which the file has no
+	// keys: set them in the Config that was loaded.
+	Breaker policies.BreakerConfig
+
 	RateLimit policies.RateLimitConfig
 }
 
@@ -118,7 +125,9 @@ func ParseConfig(name string, text []byte, lookup func(variable string) (string,
 	d.environment(&config, lookup)
 	_, problems := config.resolve()
 	for _, p := range problems {
-		d.report(p.configError(d.origin))
+		if !d.unread(p) {
+			d.report(p.configError(d.origin))
+		}
 	}
 	if len(d.errs) > 0 {
 		slices.SortStableFunc(d.errs, compareLines)

@@ -3,10 +3,12 @@ package tidegate
 import (
 	"errors"
 	"flag"
+	"math"
 	"os"
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tidegate-go/tidegate/policies"
 )
@@ -94,6 +96,22 @@ func TestConfigErrors(t *testing.T) {
 		{"services: {a: {rate_limit: {rate: 1e400}}}", `x.yaml:1:35: services.a.rate_limit.rate: "1e400" is too large; allowed: a number above 0, at most 2147483647, or 0 for the default`},
 		{"services: {a: {rate_limit: {rate: 1e10}}}", "x.yaml:1:35: services.a.rate_limit.rate: 1e+10 is out of range; allowed: a number above 0, at most 2147483647, or 0 for the default"},
 
+		{"services: {a: {breaker: {failure_rate: 1.5, min_calls: 3}}}", "x.yaml:1:40: services.a.breaker.failure_rate: 1.5 is out of range; allowed: a number above 0, at most 1, or 0 for none"},
+		{"services: {a: {breaker: {slow_call: 1s, min_calls: 3, slow_rate: 2}}}", "x.yaml:1:66: services.a.breaker.slow_rate: 2 is out of range; allowed: a number above 0, at most 1, or 0 for the default"},
+		{"services: {a: {breaker: {recovery_backoff: 0.9}}}", "x.yaml:1:44: services.a.breaker.recovery_backoff: 0.9 is out of range; allowed: a number from 1, or 0 for the default"},
+		{"services: {a: {breaker: {failure_rate: 1, window_calls: 65537, min_calls: 1}}}", "x.yaml:1:57: services.a.breaker.window_calls: 65537 is out of range; allowed: a whole number from 1 to 65536, or 0 for a window of time"},
+		{"services: {a: {breaker: {failure_rate: 1, buckets: 1001, min_calls: 1}}}", "x.yaml:1:52: services.a.breaker.buckets: 1001 is out of range; allowed: a whole number from 1 to 1000, or 0 for the default"},
+		{"services: {a: {breaker: {max_probes: 2147483648}}}", "x.yaml:1:38: services.a.breaker.max_probes: 2147483648 is out of range" + count},
+		{"services: {a: {breaker: {failure_rate: 1, min_calls: -1}}}", `x.yaml:1:54: services.a.breaker.min_calls: "-1" is negative; allowed: a whole number from 1 to 2147483647, or 0 without failure_rate and slow_call`},
+
+		// Booleans.
+		{"services: {a: {breaker: {trip_on_throttle: yes}}}", `x.yaml:1:44: services.a.breaker.trip_on_throttle: "yes" is not a boolean; allowed: true or false`},
+		{"services: {a: {breaker: {trip_on_throttle: 1}}}", `x.yaml:1:44: services.a.breaker.trip_on_throttle: "1" is not a boolean; allowed: true or false`},
+		{"services: {a: {breaker: {trip_on_throttle: off}}}", `x.yaml:1:44: services.a.breaker.trip_on_throttle: "off" is not a boolean; allowed: true or false`},
+		{"services: {a: {breaker: {trip_on_throttle: }}}", "x.yaml:1:44: services.a.breaker.trip_on_throttle: the value is missing; allowed: true or false"},
+		{"services: {a: {breaker: {trip_on_throttle: [true]}}}", "x.yaml:1:44: services.a.breaker.trip_on_throttle: a list is not a value; allowed: true or false"},
+		{"services: {a: {breaker: {trip_on_throttle: !!bool true}}}", `x.yaml:1:44: services.a.breaker.trip_on_throttle: the tag "!!bool" is not understood; allowed: true or false`},
+
 		// Policies and presets.
 		{"services: {a: {retry: on}}", `x.yaml:1:23: services.a.retry: "on" is not a mapping; allowed: off, or a mapping of attempts, delay, jitter, max_after, max_delay, multiplier`},
 		{"services: {a: {preset: gti}}", `x.yaml:1:24: services.a.preset: "gti" is no preset (did you mean "git"?); allowed: git, http, kubernetes, minio, scanner`},
@@ -115,6 +133,68 @@ func TestConfigErrors(t *testing.T) {
 		{
 			"services: {a: {retry: {delay: 2s, max_delay: 1s}}}",
 			"x.yaml:1:46: services.a.retry.max_delay: 1s is below 2s, the value of services.a.retry.delay in line 1; allowed: 2s or more",
+		},
+		{
+			"services:\n  minio:\n    breaker:\n      recovery_time: 6m\n      max_recovery_time: 1m",
+			"x.yaml:5:26: services.minio.breaker.max_recovery_time: 1m0s is below 6m0s, the value of services.minio.breaker.recovery_time in line 4; allowed: 6m0s or more",
+		},
+		{ // the recovery time gives way, so it is not what the user is told of
+			"services:\n  http:\n    breaker:\n      timeout: 6m\n      max_recovery_time: 1m",
+			"x.yaml:5:26: services.http.breaker.max_recovery_time: 1m0s is below 6m0s, the value of services.http.breaker.timeout in line 4; allowed: 6m0s or more",
+		},
+		{ // the longest is what counts
+			"services:\n  http:\n    breaker:\n      timeout: 6m\n      recovery_time: 7m\n      max_recovery_time: 1m",
+			"x.yaml:6:26: services.http.breaker.max_recovery_time: 1m0s is below 7m0s, the value of services.http.breaker.recovery_time in line 5; allowed: 7m0s or more",
+		},
+		{
+			"retries: {circuit_breaker_recovery_time: 2m}\nservices: {minio: {breaker: {max_recovery_time: 1m}}}",
+			"x.yaml:2:49: services.minio.breaker.max_recovery_time: 1m0s is below 2m0s, the value of retries.circuit_breaker_recovery_time in line 1; allowed: 2m0s or more",
+		},
+		{
+			"services: {a: {breaker: {success_threshold: 2, max_probes: 3}}}",
+			"x.yaml:1:60: services.a.breaker.max_probes: 3 is above 2, the value of services.a.breaker.success_threshold in line 1; allowed: 2 or less",
+		},
+		{
+			"services: {a: {breaker: {failure_rate: 1, min_calls: 3, window_calls: 2}}}",
+			"x.yaml:1:54: services.a.breaker.min_calls: 3 is above 2, the value of services.a.breaker.window_calls in line 1; allowed: 2 or less",
+		},
+		{
+			"services: {a: {breaker: {failure_rate: 1, min_calls: 1, window_calls: 2, window: 1m, buckets: 3}}}",
+			"x.yaml:1:82: services.a.breaker.window: 1m0s contradicts services.a.breaker.window_calls in line 1; allowed: one of the two\n" +
+				"x.yaml:1:95: services.a.breaker.buckets: 3 contradicts services.a.breaker.window_calls in line 1; allowed: one of the two",
+		},
+		{
+			"services: {a: {breaker: {failure_rate: 1, min_calls: 1, window: 49ms, buckets: 50}}}",
+			"x.yaml:1:65: services.a.breaker.window: 49ms is out of range; allowed: at least 50ms, a millisecond for each bucket, or 0 for the default",
+		},
+		{
+			"services: {a: {breaker: {slow_rate: 0.5}}}",
+			"x.yaml:1:37: services.a.breaker.slow_rate: 0.5 means nothing without slow_call; allowed: to leave it out, or to give slow_call",
+		},
+		{
+			"services: {a: {breaker: {min_calls: 9, window_calls: 5}}}",
+			"x.yaml:1:37: services.a.breaker.min_calls: 9 means nothing without failure_rate or slow_call; allowed: to leave it out, or to give failure_rate or slow_call\n" +
+				"x.yaml:1:54: services.a.breaker.window_calls: 5 means nothing without failure_rate or slow_call; allowed: to leave it out, or to give failure_rate or slow_call",
+		},
+
+		// What is missing stands nowhere: the line is that of what needs it.
+		{
+			"services:\n  a:\n    breaker:\n      failure_rate: 0.5",
+			"x.yaml:4:21: services.a.breaker.min_calls: 0 or not given, but needed by services.a.breaker.failure_rate in line 4; allowed: a whole number from 1 to 2147483647",
+		},
+		{
+			"services:\n  a:\n    breaker:\n      min_calls: 0\n      slow_call: 1s",
+			"x.yaml:4:18: services.a.breaker.min_calls: 0 or not given, but needed by services.a.breaker.slow_call in line 5; allowed: a whole number from 1 to 2147483647",
+		},
+
+		// What could not be read is not missing too.
+		{"services: {a: {breaker: {failure_rate: half, min_calls: 3, window: 1m}}}", `x.yaml:1:40: services.a.breaker.failure_rate: "half" is not a number; allowed: a number above 0, at most 1, or 0 for none`},
+		{"services: {a: {breaker: {slow_call: 3, slow_rate: 1, min_calls: 3}}}", `x.yaml:1:37: services.a.breaker.slow_call: "3" has no unit, write "3s" if seconds are meant; allowed: a duration such as 500ms, 30s or 1h30m, or 0 for none`},
+		{"services: {a: {breaker: {failure_rate: 1, min_calls: few}}}", `x.yaml:1:54: services.a.breaker.min_calls: "few" is not a whole number; allowed: a whole number from 1 to 2147483647, or 0 without failure_rate and slow_call`},
+		{
+			"services: {a: {breaker: {failure_rate: half}}, b: {breaker: {min_calls: 3}}}", // but not elsewhere
+			`x.yaml:1:40: services.a.breaker.failure_rate: "half" is not a number; allowed: a number above 0, at most 1, or 0 for none` + "\n" +
+				"x.yaml:1:73: services.b.breaker.min_calls: 3 means nothing without failure_rate or slow_call; allowed: to leave it out, or to give failure_rate or slow_call",
 		},
 
 		// What is used twice is wrong where it stands.
@@ -231,6 +311,71 @@ func TestNewErrors(t *testing.T) {
 			Config{Breaker: policies.BreakerConfig{FailureThreshold: -2, SuccessThreshold: -2}, Services: map[string]ServiceConfig{"a": {}, "b": {}}},
 			"tidegate: retries.circuit_breaker_threshold: -2 is out of range" + count + ", or Off\n" +
 				"tidegate: breaker.success_threshold: -2 is out of range" + count, 2,
+		},
+		{ // each setting once, and nothing that only follows
+			services("a", ServiceConfig{Breaker: policies.BreakerConfig{
+				FailureRate: math.NaN(), SlowCall: -5, SlowRate: 2, MinCalls: -3, MaxProbes: 1 << 40, Ramp: -1, ProbeLease: -1, HealthInterval: -1, MaxRecoveryTime: -1,
+			}}),
+			"tidegate: services.a.breaker.failure_rate: NaN is out of range; allowed: a number above 0, at most 1, or 0 for none\n" +
+				"tidegate: services.a.breaker.slow_call: -5ns is out of range; allowed: a duration such as 500ms, 30s or 1h30m, or 0 for none\n" +
+				"tidegate: services.a.breaker.slow_rate: 2 is out of range; allowed: a number above 0, at most 1, or 0 for the default\n" +
+				"tidegate: services.a.breaker.max_recovery_time: -1ns is out of range" + duration + "\n" +
+				"tidegate: services.a.breaker.health_interval: -1ns is out of range" + duration + "\n" +
+				"tidegate: services.a.breaker.max_probes: 1099511627776 is out of range" + count + "\n" +
+				"tidegate: services.a.breaker.probe_lease: -1ns is out of range" + duration + "\n" +
+				"tidegate: services.a.breaker.ramp: -1ns is out of range; allowed: a duration such as 500ms, 30s or 1h30m, or 0 for none", 8,
+		},
+		{
+			services("http", ServiceConfig{Breaker: policies.BreakerConfig{HealthCheck: ok, Timeout: time.Hour, RecoveryTime: time.Hour}}),
+			"tidegate: services.http.breaker.recovery_time: 1h0m0s is not above 1h0m0s, the value of services.http.breaker.timeout; " +
+				"allowed: more than 1h0m0s, to leave time for the health check", 1,
+		},
+		{
+			services("http", ServiceConfig{Breaker: policies.BreakerConfig{HealthCheck: ok, Timeout: 5, RecoveryTime: 3}}),
+			"tidegate: services.http.breaker.recovery_time: 3ns is below 5ns, the value of services.http.breaker.timeout; allowed: 5ns or more", 1,
+		},
+
+		// What every breaker gets may be completed by a service: where it is not, that is
+		// where it is missing.
+		{
+			Config{
+				Breaker: policies.BreakerConfig{FailureRate: 0.5},
+				Services: map[string]ServiceConfig{
+					"a": {Breaker: policies.BreakerConfig{MinCalls: 3}}, "b": {}, "c": {Breaker: policies.BreakerConfig{FailureThreshold: Off}},
+				},
+			},
+			"tidegate: services.b.breaker.min_calls: 0 or not given, but needed by services.b.breaker.failure_rate; allowed: a whole number from 1 to 2147483647", 1,
+		},
+		{
+			Config{
+				Breaker:  policies.BreakerConfig{MinCalls: 3, SlowRate: 1},
+				Services: map[string]ServiceConfig{"a": {Breaker: policies.BreakerConfig{SlowCall: 1}}, "b": {Breaker: policies.BreakerConfig{FailureRate: 1}}},
+			},
+			"tidegate: services.b.breaker.slow_rate: 1 means nothing without slow_call; allowed: to leave it out, or to give slow_call", 1,
+		},
+		{
+			Config{
+				Breaker:  policies.BreakerConfig{HealthCheck: ok},
+				Services: map[string]ServiceConfig{"minio": {}, "a": {}, "b": {Breaker: policies.BreakerConfig{Timeout: time.Minute, RecoveryTime: time.Minute}}},
+			},
+			"tidegate: services.b.breaker.recovery_time: 1m0s is not above 1m0s, the value of services.b.breaker.timeout; " +
+				"allowed: more than 1m0s, to leave time for the health check", 1,
+		},
+		{ // what is wrong for every breaker is said once, and nothing that only follows
+			Config{
+				Breaker:  policies.BreakerConfig{FailureRate: 2},
+				Services: map[string]ServiceConfig{"a": {Breaker: policies.BreakerConfig{MinCalls: 3}}, "b": {Breaker: policies.BreakerConfig{Ramp: -1}}},
+			},
+			"tidegate: breaker.failure_rate: 2 is out of range; allowed: a number above 0, at most 1, or 0 for none\n" +
+				"tidegate: services.b.breaker.ramp: -1ns is out of range; allowed: a duration such as 500ms, 30s or 1h30m, or 0 for none", 2,
+		},
+		{
+			Config{
+				Breaker:  policies.BreakerConfig{FailureRate: 1, MinCalls: 5, WindowCalls: 3, Window: time.Minute},
+				Services: map[string]ServiceConfig{"a": {}, "b": {}},
+			},
+			"tidegate: breaker.window: 1m0s contradicts breaker.window_calls; allowed: one of the two\n" +
+				"tidegate: breaker.min_calls: 5 is above 3, the value of breaker.window_calls; allowed: 3 or less", 2,
 		},
 	} {
 		m, err := New(row.config)

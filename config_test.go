@@ -1,6 +1,7 @@
 package tidegate
 
 import (
+	"context"
 	"errors"
 	"go/ast"
 	"go/parser"
@@ -52,19 +53,46 @@ services:
     timeout: 10m
     attempt_timeout: 2m
     retry: {attempts: 5, delay: 200ms, multiplier: 1.5, max_delay: 10s, jitter: 0.25, max_after: 1m}
-    breaker: {failure_threshold: 10, success_threshold: 3, timeout: 2m, recovery_time: 5m}
+    breaker:
+      failure_threshold: 10
+      failure_rate: 0.5
+      slow_call: 30s
+      slow_rate: 0.75
+      min_calls: 20
+      window: 2m30s
+      buckets: 15
+      trip_on_throttle: true
+      timeout: 2m
+      recovery_time: 5m
+      recovery_backoff: 1.5
+      max_recovery_time: 15m
+      health_interval: 10s
+      success_threshold: 3
+      max_probes: 2
+      probe_lease: 3m
+      ramp: 1m
     rate_limit: {rate: 0.5, burst: 100, max_wait: 1s}
-`, services("archive", ServiceConfig{
-			Preset:         MinIO,
-			Timeout:        10 * time.Minute,
-			AttemptTimeout: 2 * time.Minute,
-			Retry: policies.RetryConfig{
-				Attempts: 5, Delay: 200 * time.Millisecond, Multiplier: 1.5,
-				MaxDelay: 10 * time.Second, Jitter: 0.25, MaxAfter: time.Minute,
+  mirror: {breaker: {failure_rate: 1, min_calls: 50, window_calls: 100}}
+`, Config{Services: map[string]ServiceConfig{
+			"archive": {
+				Preset:         MinIO,
+				Timeout:        10 * time.Minute,
+				AttemptTimeout: 2 * time.Minute,
+				Retry: policies.RetryConfig{
+					Attempts: 5, Delay: 200 * time.Millisecond, Multiplier: 1.5,
+					MaxDelay: 10 * time.Second, Jitter: 0.25, MaxAfter: time.Minute,
+				},
+				Breaker: policies.BreakerConfig{
+					FailureThreshold: 10,
+					FailureRate:      0.5, SlowCall: 30 * time.Second, SlowRate: 0.75,
+					MinCalls: 20, Window: 150 * time.Second, Buckets: 15, TripOnThrottle: true,
+					Timeout: 2 * time.Minute, RecoveryTime: 5 * time.Minute, RecoveryBackoff: 1.5, MaxRecoveryTime: 15 * time.Minute,
+					HealthInterval: 10 * time.Second, SuccessThreshold: 3, MaxProbes: 2, ProbeLease: 3 * time.Minute, Ramp: time.Minute,
+				},
+				RateLimit: policies.RateLimitConfig{Rate: 0.5, Burst: 100, MaxWait: time.Second},
 			},
-			Breaker:   policies.BreakerConfig{FailureThreshold: 10, SuccessThreshold: 3, Timeout: 2 * time.Minute, RecoveryTime: 5 * time.Minute},
-			RateLimit: policies.RateLimitConfig{Rate: 0.5, Burst: 100, MaxWait: time.Second},
-		})},
+			"mirror": {Breaker: policies.BreakerConfig{FailureRate: 1, MinCalls: 50, WindowCalls: 100}},
+		}}},
 		{"off", "services: {a: {retry: off, breaker: off, rate_limit: off, timeout: off, attempt_timeout: off}}", services("a", ServiceConfig{
 			Timeout: Off, AttemptTimeout: Off,
 			Retry:     policies.RetryConfig{Attempts: Off},
@@ -75,11 +103,12 @@ services:
 			Timeout: Off, Retry: policies.RetryConfig{Attempts: Off},
 		})},
 		{"zero is the default", "services: {a: {timeout: 0, retry: {attempts: 0, delay: 0s, multiplier: 0}, rate_limit: {rate: 0.0}}}", services("a", ServiceConfig{})},
+		{"zero of the breaker", "services: {a: {breaker: {failure_rate: 0, slow_call: 0, min_calls: 0, window_calls: 0, trip_on_throttle: false, ramp: 0s}}}", services("a", ServiceConfig{})},
 		{"zero is none", "services: {a: {retry: {jitter: 0}, rate_limit: {max_wait: 0}}}", services("a", ServiceConfig{
 			Retry: policies.RetryConfig{Jitter: Off}, RateLimit: policies.RateLimitConfig{MaxWait: Off},
 		})},
-		{"quoted numbers", "services: {a: {retry: {attempts: '4', jitter: \"1\"}}}", services("a", ServiceConfig{
-			Retry: policies.RetryConfig{Attempts: 4, Jitter: 1},
+		{"quoted values", "services: {a: {retry: {attempts: '4', jitter: \"1\"}, breaker: {trip_on_throttle: 'true'}}}", services("a", ServiceConfig{
+			Retry: policies.RetryConfig{Attempts: 4, Jitter: 1}, Breaker: policies.BreakerConfig{TripOnThrottle: true},
 		})},
 		{"aliases", "services:\n  a: &a\n    timeout: &t 5s\n    attempt_timeout: *t\n  b: *a\n", Config{Services: map[string]ServiceConfig{
 			"a": {Timeout: 5 * time.Second, AttemptTimeout: 5 * time.Second},
@@ -244,6 +273,38 @@ func TestLimitGivesWay(t *testing.T) {
 			ServiceConfig{Preset: MinIO, Breaker: policies.BreakerConfig{RecoveryTime: time.Minute}},
 			ServiceConfig{Breaker: policies.BreakerConfig{Timeout: time.Minute, RecoveryTime: time.Minute}},
 		},
+		{ // both of the preset's times are too long
+			ServiceConfig{Preset: MinIO, Breaker: policies.BreakerConfig{MaxRecoveryTime: time.Minute}},
+			ServiceConfig{Breaker: policies.BreakerConfig{Timeout: time.Minute, RecoveryTime: time.Minute, MaxRecoveryTime: time.Minute}},
+		},
+		{
+			ServiceConfig{Preset: Git, Breaker: policies.BreakerConfig{MaxRecoveryTime: 6 * time.Minute}},
+			ServiceConfig{Breaker: policies.BreakerConfig{Timeout: 5 * time.Minute, RecoveryTime: 6 * time.Minute, MaxRecoveryTime: 6 * time.Minute}},
+		},
+		{ // one is too long and one is too short
+			ServiceConfig{Preset: Git, Breaker: policies.BreakerConfig{Timeout: 7 * time.Minute, MaxRecoveryTime: 8 * time.Minute}},
+			ServiceConfig{Breaker: policies.BreakerConfig{Timeout: 7 * time.Minute, RecoveryTime: 8 * time.Minute, MaxRecoveryTime: 8 * time.Minute}},
+		},
+		{
+			ServiceConfig{Preset: HTTP, Breaker: policies.BreakerConfig{Timeout: 7 * time.Minute, MaxRecoveryTime: 8 * time.Minute}},
+			ServiceConfig{Breaker: policies.BreakerConfig{Timeout: 7 * time.Minute, RecoveryTime: 7 * time.Minute, MaxRecoveryTime: 8 * time.Minute}},
+		},
+		{ // MaxRecoveryTime is derived when it is not given
+			ServiceConfig{Preset: MinIO, Breaker: policies.BreakerConfig{RecoveryTime: time.Hour}},
+			ServiceConfig{Breaker: policies.BreakerConfig{Timeout: 2 * time.Minute, RecoveryTime: time.Hour}},
+		},
+		{
+			ServiceConfig{Breaker: policies.BreakerConfig{MaxProbes: 5}},
+			ServiceConfig{Breaker: policies.BreakerConfig{MaxProbes: 5, SuccessThreshold: 5}},
+		},
+		{
+			ServiceConfig{Breaker: policies.BreakerConfig{MaxProbes: 1}},
+			ServiceConfig{Breaker: policies.BreakerConfig{MaxProbes: 1, SuccessThreshold: 2}},
+		},
+		{
+			ServiceConfig{Breaker: policies.BreakerConfig{SuccessThreshold: 1}},
+			ServiceConfig{Breaker: policies.BreakerConfig{SuccessThreshold: 1}},
+		},
 		{
 			ServiceConfig{Preset: MinIO, Retry: policies.RetryConfig{Delay: time.Minute}},
 			ServiceConfig{Retry: policies.RetryConfig{Delay: time.Minute, MaxDelay: time.Minute}},
@@ -256,7 +317,7 @@ func TestLimitGivesWay(t *testing.T) {
 		got := effective(t, services("it", row.given), "it")
 		want := got
 		want.overlay(row.want)
-		if got != want {
+		if !reflect.DeepEqual(got, want) {
 			t.Errorf("given %+v\ngot   %+v\nwant  %+v", row.given, got, want)
 		}
 	}
@@ -285,6 +346,74 @@ func TestGivenSettingSwitchesOn(t *testing.T) {
 	}
 }
 
+// A rate or a time stands in the place of the threshold that a preset has, not of one
+// that somebody gives.
+func TestRatesInPlaceOfTheThreshold(t *testing.T) {
+	rate := policies.BreakerConfig{FailureRate: 0.5, MinCalls: 10}
+	slow := policies.BreakerConfig{SlowCall: time.Second, MinCalls: 10}
+	both := policies.BreakerConfig{FailureRate: 0.5, MinCalls: 10, FailureThreshold: 7}
+	off := policies.BreakerConfig{FailureThreshold: Off}
+	for _, row := range []struct {
+		name           string
+		every, service policies.BreakerConfig
+		environment    string
+		want           int
+	}{
+		{"nothing", policies.BreakerConfig{}, policies.BreakerConfig{}, "", 10},
+		{"a rate for the service", policies.BreakerConfig{}, rate, "", 0},
+		{"slow calls for the service", policies.BreakerConfig{}, slow, "", 0},
+		{"a rate for every service", rate, policies.BreakerConfig{}, "", 0},
+		{"both for the service", policies.BreakerConfig{}, both, "", 7},
+		{"both for every service", both, policies.BreakerConfig{}, "", 7},
+		{"a threshold for every service, a rate for this one", policies.BreakerConfig{FailureThreshold: 7}, rate, "", 7},
+		{"a rate for every service, a threshold for this one", rate, policies.BreakerConfig{FailureThreshold: 7}, "", 7},
+		{"a threshold of the environment", policies.BreakerConfig{}, rate, "8", 8},
+		{"a rate for every service, this one has no breaker", rate, off, "", Off},
+		{"no service has a breaker", off, rate, "", Off},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			config, err := parse("", map[string]string{"CIRCUIT_BREAKER_THRESHOLD": row.environment})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if row.environment == "" {
+				config.Breaker = row.every
+			}
+			config.Services = map[string]ServiceConfig{"minio": {Breaker: row.service}}
+			if got := effective(t, config, "minio").Breaker.FailureThreshold; got != row.want {
+				t.Errorf("the threshold is %d, want %d", got, row.want)
+			}
+		})
+	}
+}
+
+// What the file has no key for is layered too.
+func TestSettingsInCodeSurviveTheLayers(t *testing.T) {
+	check := func(err error) func(context.Context) error { return func(context.Context) error { return err } }
+	every, own := errors.New("every"), errors.New("own")
+	config, err := parse("services: {minio: {breaker: {timeout: 1m}}, git: {}, http: {}}", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.Breaker.HealthCheck, config.Breaker.Name = check(every), "fuse"
+	git := config.Services["git"]
+	git.Breaker.HealthCheck, git.Breaker.Name, git.Breaker.Key = check(own), "valve", "eu"
+	config.Services["git"] = git
+	config.Services["http"] = ServiceConfig{Breaker: policies.BreakerConfig{FailureThreshold: Off}}
+	for name, want := range map[string]struct {
+		err       error
+		name, key string
+	}{"minio": {every, "fuse", ""}, "git": {own, "valve", "eu"}} {
+		got := effective(t, config, name).Breaker
+		if got.HealthCheck == nil || got.HealthCheck(t.Context()) != want.err || got.Name != want.name || got.Key != want.key {
+			t.Errorf("%s: the settings in force are %+v", name, got)
+		}
+	}
+	if got := effective(t, config, "http").Breaker; got.FailureThreshold != Off {
+		t.Errorf("a health check switched a breaker on: %+v", got)
+	}
+}
+
 // The settings in force are settings, for a service that is the same.
 func TestConfigInForceIsAConfig(t *testing.T) {
 	for _, c := range []ServiceConfig{
@@ -294,9 +423,11 @@ func TestConfigInForceIsAConfig(t *testing.T) {
 		{Preset: Scanner, RateLimit: policies.RateLimitConfig{MaxWait: Off}, Retry: policies.RetryConfig{Jitter: Off}},
 		{Timeout: Off, AttemptTimeout: Off, Breaker: policies.BreakerConfig{FailureThreshold: Off, Name: "b"}},
 		{Breaker: policies.BreakerConfig{Name: "b", Timeout: time.Hour}, Retry: policies.RetryConfig{Name: "r"}},
+		{Breaker: policies.BreakerConfig{FailureRate: 0.5, MinCalls: 3, Key: "k", MaxProbes: 7}},
+		{Preset: HTTP, Breaker: policies.BreakerConfig{FailureThreshold: 8, SlowCall: time.Second, MinCalls: 3, WindowCalls: 4, MaxRecoveryTime: time.Minute}},
 	} {
 		first := effective(t, services("it", c), "it")
-		if again := effective(t, services("it", first), "it"); again != first {
+		if again := effective(t, services("it", first), "it"); !reflect.DeepEqual(again, first) {
 			t.Errorf("%+v\nbecomes %+v\nand then %+v", c, first, again)
 		}
 	}
@@ -366,17 +497,22 @@ func TestPackageCommentNamesEveryKey(t *testing.T) {
 	if _, err := parse(text, nil); err != nil {
 		t.Error(err)
 	}
-	want := map[string]bool{"services.archive.preset": true}
+	want := map[string]bool{"preset": true}
 	for _, v := range forEveryBreaker {
 		want["retries."+v.key] = true
 	}
 	var c ServiceConfig
 	for _, g := range c.groups() {
 		for _, s := range g.settings {
-			want[strings.TrimSuffix("services.archive."+g.key+"."+s.key, ".")] = true
+			want[strings.TrimSuffix(g.key+"."+s.key, ".")] = true
 		}
 	}
-	maps.DeleteFunc(want, func(key string, _ bool) bool { _, ok := d.written[key]; return ok })
+	for key := range d.written {
+		delete(want, key)
+		for _, service := range []string{"archive", "mirror"} { // some settings exclude each other
+			delete(want, strings.TrimPrefix(key, "services."+service+"."))
+		}
+	}
 	if len(want) > 0 {
 		t.Errorf("the package comment misses %v", slices.Sorted(maps.Keys(want)))
 	}
@@ -392,4 +528,38 @@ func example(file *ast.File) string {
 		}
 	}
 	return strings.Join(lines, "")
+}
+
+// A health check needs time between the timeout and the probes: where nobody says how
+// much, it gets as much again.
+func TestAHealthCheckGetsItsTime(t *testing.T) {
+	check := func(context.Context) error { return nil }
+	for _, row := range []struct {
+		name     string
+		given    policies.BreakerConfig
+		recovery time.Duration
+		most     time.Duration
+	}{
+		{"a", policies.BreakerConfig{HealthCheck: check}, time.Minute, 5 * time.Minute},
+		{"a", policies.BreakerConfig{HealthCheck: check, Timeout: time.Hour}, 2 * time.Hour, 2 * time.Hour},
+		{"a", policies.BreakerConfig{HealthCheck: check, Timeout: time.Hour, MaxRecoveryTime: 90 * time.Minute}, 90 * time.Minute, 90 * time.Minute},
+		{"a", policies.BreakerConfig{HealthCheck: check, RecoveryTime: time.Hour}, time.Hour, time.Hour},
+		{"http", policies.BreakerConfig{HealthCheck: check}, 2 * time.Minute, 5 * time.Minute},
+		{"http", policies.BreakerConfig{HealthCheck: check, Timeout: time.Hour}, 2 * time.Hour, 2 * time.Hour},
+		{"http", policies.BreakerConfig{Timeout: time.Hour}, time.Hour, time.Hour},
+	} {
+		m, err := New(Config{Services: map[string]ServiceConfig{row.name: {Breaker: row.given}}})
+		if err != nil {
+			t.Errorf("%s with %+v: %v", row.name, row.given, err)
+			continue
+		}
+		s, err := m.Service(row.name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Config().Breaker; got.RecoveryTime != row.recovery || got.MaxRecoveryTime != row.most {
+			t.Errorf("%s with %+v: %v and %v, want %v and %v", row.name, row.given, got.RecoveryTime, got.MaxRecoveryTime, row.recovery, row.most)
+		}
+		_ = m.Close()
+	}
 }

@@ -18,12 +18,13 @@ import (
 type decoder struct {
 	name    string
 	written map[string]origin // by key, "services.minio.timeout"
+	broken  map[string]bool   // keys whose value could not be read
 	errs    []*ConfigError
 	said    map[string]bool
 }
 
 func newDecoder(name string) *decoder {
-	return &decoder{name: name, written: map[string]origin{}, said: map[string]bool{}}
+	return &decoder{name: name, written: map[string]origin{}, broken: map[string]bool{}, said: map[string]bool{}}
 }
 
 func (d *decoder) report(e *ConfigError) {
@@ -35,6 +36,12 @@ func (d *decoder) report(e *ConfigError) {
 
 func (d *decoder) wrong(n *yaml.Node, key, says, allowed string) {
 	d.report(&ConfigError{Source: d.name, Line: max(n.Line, 1), Column: n.Column, Key: key, Problem: says, Allowed: allowed})
+}
+
+// unread reports whether a problem is that something is missing which is there, but
+// could not be read: that is said already.
+func (d *decoder) unread(p problem) bool {
+	return slices.ContainsFunc(p.completedBy, func(key string) bool { return d.broken[p.path(key)] })
 }
 
 func (d *decoder) file(text []byte) Config {

@@ -60,14 +60,32 @@
 //	      jitter: 0.5                       # 0: none
 //	      max_after: 1m
 //	    breaker:                            # or off
-//	      failure_threshold: 10
-//	      success_threshold: 2
+//	      failure_threshold: 10             # in a row
+//	      failure_rate: 0.5                 # of the calls in the window
+//	      slow_call: 30s                    # what is slow, and
+//	      slow_rate: 0.8                    # the share of slow calls
+//	      min_calls: 20                     # before a rate says anything
+//	      window: 1m
+//	      buckets: 10
+//	      trip_on_throttle: true
 //	      timeout: 2m
 //	      recovery_time: 5m
+//	      recovery_backoff: 2               # 1: none
+//	      max_recovery_time: 15m
+//	      health_interval: 10s              # the check itself is set in code
+//	      success_threshold: 3
+//	      max_probes: 1                     # at a time
+//	      probe_lease: 5m
+//	      ramp: 1m
 //	    rate_limit:                         # or off
 //	      rate: 50
 //	      burst: 100
 //	      max_wait: 1s                      # 0: none
+//	  mirror:
+//	    breaker:
+//	      failure_rate: 0.5                 # and no failure_threshold then
+//	      min_calls: 20
+//	      window_calls: 100                 # the newest calls, instead of window and buckets
 //
 // The keys are the fields of [ServiceConfig] and of the settings in package
 // policies, where each is explained. The variables CIRCUIT_BREAKER_THRESHOLD,
@@ -77,19 +95,22 @@
 // Durations are written with their unit. A number that is 0 means the default,
 // unless it says none above. Anchors, aliases and merge keys of YAML work.
 // Whatever is wrong (a key that is not known or stands twice, a malformed or
-// negative value, a recovery_time below the timeout) is a [ConfigError] with its
-// line, and all of them are reported at once; then nothing of the file is used.
+// negative value, a recovery_time below the timeout, a rate without min_calls) is a
+// [ConfigError] with its line, and all of them are reported at once; then nothing
+// of the file is used.
 //
 // # What one sees
 //
-// [Manager.Health] tells how every service is, why it last changed and when the
-// next probe is due; it can be encoded as JSON. [Manager.States] and
-// [Manager.Metrics] give the parts. [Manager.ForceOpen], [Manager.Release] and
+// [Manager.Health] tells how every service is, since when, why it last changed and
+// when the next probe is due; it can be encoded as JSON. [Manager.States] and
+// [Manager.Metrics] give the parts. [Manager.ForceOpen], [Manager.ForceClose],
+// [Manager.Disable] and [Manager.ObserveOnly], until [Manager.Release], and
 // [Manager.Reset] act on a breaker by hand. [WithObserver] adds the spans, events
 // and metrics of package observability.
 //
 // # Concurrency
 //
 // Manager and Service are safe for concurrent use. A call through a service takes
-// no lock of the manager. The package has no global state and starts no goroutine.
+// no lock of the manager. The package has no global state. It starts no goroutine;
+// the HealthCheck of an open breaker runs on one, until [Manager.Close].
 package tidegate

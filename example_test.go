@@ -117,6 +117,35 @@ func ExampleManager_AddChain() {
 	// Output: 42 <nil>
 }
 
+// A health check is set in code, in the configuration that was loaded.
+func ExampleConfig_healthCheck() {
+	config, err := tidegate.ParseConfig("tidegate.yaml", []byte("services: {minio: {breaker: {health_interval: 10s}}}"), nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	minio := config.Services["minio"]
+	minio.Breaker.HealthCheck = func(ctx context.Context) error {
+		return nil // ask the store whether it is well
+	}
+	config.Services["minio"] = minio
+
+	manager, err := tidegate.New(config)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer manager.Close() // ends the health checks
+	store, err := manager.Service("minio")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	breaker := store.Config().Breaker
+	fmt.Println("from", breaker.Timeout, "to", breaker.RecoveryTime, "every", breaker.HealthInterval)
+	// Output: from 2m0s to 5m0s every 10s
+}
+
 func ExampleParseConfig_errors() {
 	_, err := tidegate.ParseConfig("tidegate.yaml", []byte(`
 retries:

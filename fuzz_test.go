@@ -20,6 +20,9 @@ func FuzzParseConfig(f *testing.F) {
 		"", "services: {minio: {}}", "a: &a {<<: [*a, {b: *a}]}", "services: {a: &a {<<: *a, retry: off}, b: *a}",
 		"retries: {circuit_breaker_timeout: 2m}", "? {a: b}\n: c", "services: !!map {a: !!null }", "- &a [*a]",
 		"services: {a: {breaker: {timeout: 2m, recovery_time: 1m}, rate_limit: {rate: 1e-320, burst: 0}}}",
+		"services: {a: {breaker: {failure_rate: 0.5, slow_call: 1s, slow_rate: 2, window: 1ns, window_calls: 3, max_probes: 99999999999}}}",
+		"services: {a: {breaker: {min_calls: 3, buckets: 7, trip_on_throttle: false, timeout: 9m, max_recovery_time: 1ns, ramp: 1ns}}}",
+		"services: {a: {breaker: {slow_call: 1ns, min_calls: 2147483648, recovery_backoff: 1e308, recovery_time: 2540400h}}}",
 		"%YAML 1.1\n---\nservices: {a: {timeout: off}}\n...\n", "services: {\"\\u2028\": {preset: git}}", "\xfe\xff", "a: |\n  b\n ",
 	} {
 		f.Add(text, "", "", "")

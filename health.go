@@ -12,15 +12,18 @@ import (
 
 // Health says how the services of a [Manager] are. It can be encoded as JSON.
 type Health struct {
-	// Percent is how many of the services take calls, from 0 to 100: a closed breaker
-	// counts as one, a half-open one as a half. It is 100 without services.
+	// Percent is how many of the services take calls, from 0 to 100. A service whose
+	// breaker is open or forced open counts as none, half-open as a half, and during
+	// a Ramp as its Share; otherwise, and without a breaker, as one. It is 100 without
+	// services.
 	Percent float64 `json:"percent"`
 
 	// Services are sorted by name.
 	Services []ServiceHealth `json:"services"`
 }
 
-// ServiceHealth says how one service is.
+// ServiceHealth says how one service is. Of several breakers it shows one that lets
+// the fewest calls through, and among equals the one that changed last.
 type ServiceHealth struct {
 	Name string
 
@@ -32,6 +35,21 @@ type ServiceHealth struct {
 	SuccessRate float64
 
 	Metrics Metrics
+
+	// FailureRate and SlowRate are the shares, from 0 to 1, that the breaker goes by or
+	// that it opened with, and InFlight are its calls since the last transition that have
+	// not ended: see [policies.BreakerStatus].
+	FailureRate, SlowRate float64
+	InFlight              int
+
+	// Share is the share of calls, from 0 to 1, that the breaker lets through: less
+	// than 1 during a Ramp, 0 when it is open, and when it is half-open and only probes
+	// pass.
+	Share float64
+
+	// Opened is when the outage began, kept until the breaker is closed again;
+	// otherwise the zero time.
+	Opened time.Time
 
 	// NextProbe is how long until an open breaker lets a call through again;
 	// otherwise zero. Its JSON, next_probe_seconds, is in seconds.
@@ -46,12 +64,17 @@ type Transition struct {
 	Time     time.Time
 	From, To policies.State
 
-	// Reason is a word such as "consecutive_failures" or "forced".
+	// Reason is a word such as "consecutive_failures" or "forced", see
+	// [policies.Transition].
 	Reason string
 
 	// Err is the error that caused the change, if any. Its text may hold secrets:
 	// the JSON, error_type, has the kind of the error only.
 	Err error
+
+	// TraceID is the trace of the call that caused the change, as an observer knows
+	// it; empty if there is none.
+	TraceID string
 }
 
 // Health returns a report of all services.
@@ -59,9 +82,9 @@ func (m *Manager) Health() Health {
 	h := Health{Percent: 100, Services: []ServiceHealth{}}
 	var sum float64
 	for _, s := range m.Services() {
-		service := s.Health()
-		h.Services = append(h.Services, service)
-		sum += share(service.State)
+		status := s.status()
+		h.Services = append(h.Services, s.health(status))
+		sum += share(status)
 	}
 	if n := len(h.Services); n > 0 {
 		h.Percent = 100 * sum / float64(n)
@@ -69,48 +92,60 @@ func (m *Manager) Health() Health {
 	return h
 }
 
-func share(s policies.State) float64 {
-	switch s {
-	case policies.Closed:
-		return 1
+// share returns how much of a service is there for its callers.
+func share(s policies.BreakerStatus) float64 {
+	switch s.State {
+	case policies.Closed: // all of it, but for a ramp
+		return s.Share
 	case policies.HalfOpen:
 		return 0.5
-	default:
+	case policies.Open, policies.ForcedOpen:
 		return 0
+	default:
+		return 1
 	}
 }
 
 // Health returns a report of the service.
-func (s *Service) Health() ServiceHealth {
-	status, metrics := s.status(), s.meter.metrics()
-	h := ServiceHealth{Name: s.name, State: status.State, SuccessRate: 1, Metrics: metrics}
+func (s *Service) Health() ServiceHealth { return s.health(s.status()) }
+
+func (s *Service) health(status policies.BreakerStatus) ServiceHealth {
+	metrics := s.meter.metrics()
+	h := ServiceHealth{
+		Name: s.name, State: status.State, SuccessRate: 1, Metrics: metrics,
+		FailureRate: status.FailureRate, SlowRate: status.SlowRate, InFlight: status.InFlight,
+		Share: status.Share, Opened: status.Opened, NextProbe: max(0, time.Until(status.NextProbe)),
+	}
 	if n := metrics.Successful + metrics.Failed; n > 0 {
 		h.SuccessRate = float64(metrics.Successful) / float64(n)
 	}
-	h.NextProbe = max(0, time.Until(status.NextProbe))
-	if !status.Since.IsZero() {
-		h.LastTransition = &Transition{
-			Time: status.Since, From: status.From, To: status.State, Reason: status.Reason, Err: status.Err,
-		}
-		// An open breaker whose time has come says that it is half-open, but no call
-		// has made it so: the last transition is the opening.
-		if status.State == policies.HalfOpen && status.From != policies.Open {
-			h.LastTransition.To = policies.Open
-		}
+	if !status.Last.Time.IsZero() {
+		h.LastTransition = new(Transition(status.Last))
 	}
 	return h
 }
 
-// MarshalJSON encodes the report with words for states and seconds for durations.
+// MarshalJSON encodes the report with words for states and seconds for durations. The
+// keys are name, state, success_rate, those of [Metrics], failure_rate, slow_rate,
+// in_flight and share, and if they say something opened, next_probe_seconds and
+// last_transition, with time, from, to, reason, error_type and trace_id.
 func (h ServiceHealth) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
 		Name        string  `json:"name"`
 		State       string  `json:"state"`
 		SuccessRate float64 `json:"success_rate"`
 		Metrics
+		FailureRate    float64     `json:"failure_rate"`
+		SlowRate       float64     `json:"slow_rate"`
+		InFlight       int         `json:"in_flight"`
+		Share          float64     `json:"share"`
+		Opened         time.Time   `json:"opened,omitzero"`
 		NextProbe      float64     `json:"next_probe_seconds,omitzero"`
 		LastTransition *Transition `json:"last_transition,omitzero"`
-	}{h.Name, h.State.String(), h.SuccessRate, h.Metrics, h.NextProbe.Seconds(), h.LastTransition})
+	}{
+		h.Name, h.State.String(), h.SuccessRate, h.Metrics, h.FailureRate, h.SlowRate, h.InFlight, h.Share, h.Opened,
+		h.NextProbe.Seconds(), h.LastTransition,
+	})
 }
 
 // MarshalJSON encodes the transition with words for states.
@@ -121,7 +156,8 @@ func (t Transition) MarshalJSON() ([]byte, error) {
 		To        string    `json:"to"`
 		Reason    string    `json:"reason"`
 		ErrorType string    `json:"error_type,omitzero"`
-	}{t.Time, t.From.String(), t.To.String(), t.Reason, errorType(t.Err)})
+		TraceID   string    `json:"trace_id,omitzero"`
+	}{t.Time, t.From.String(), t.To.String(), t.Reason, errorType(t.Err), t.TraceID})
 }
 
 // errorType names the kind of an error: what it says itself, or its Go type.

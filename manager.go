@@ -197,7 +197,8 @@ func (m *Manager) Services() []*Service {
 }
 
 // States returns the state of the breaker of each service, by name. A service
-// without a breaker is Closed: it lets calls through.
+// without a breaker is Closed: it lets calls through. Of several breakers it is that
+// of the one which [ServiceHealth] shows.
 func (m *Manager) States() map[string]policies.State {
 	states := make(map[string]policies.State)
 	for _, s := range m.Services() {
@@ -215,23 +216,45 @@ func (m *Manager) Metrics() map[string]Metrics {
 	return metrics
 }
 
-// ForceOpen makes a service reject every call until Release or Reset. The error
-// says that there is no such service, or that it has no breaker.
+// ForceOpen makes a service reject every call until Release or Reset. It acts on
+// each breaker of the service. Of a [policies.Keyed] these are the ones that there
+// are: the breaker of a key that comes later is closed.
+//
+// The error says that there is no such service, or that it has no breaker, as one
+// with a Keyed has none before its first call.
 func (m *Manager) ForceOpen(name string) error {
 	return m.eachBreaker(name, (*policies.Breaker).ForceOpen)
 }
 
-// Release ends ForceOpen. The error is as for ForceOpen.
+// ForceClose makes a service let every call pass until Release or Reset. Calls are
+// counted, but no count opens the breaker. Otherwise it is like ForceOpen.
+func (m *Manager) ForceClose(name string) error {
+	return m.eachBreaker(name, (*policies.Breaker).ForceClose)
+}
+
+// Disable makes a service let every call pass until Release or Reset, as if it had
+// no breaker. Otherwise it is like ForceOpen.
+func (m *Manager) Disable(name string) error { return m.eachBreaker(name, (*policies.Breaker).Disable) }
+
+// ObserveOnly makes the breaker of a service reject nothing until Release, and only
+// emit [middleware.WouldReject] instead. Otherwise it is like ForceOpen.
+func (m *Manager) ObserveOnly(name string) error {
+	return m.eachBreaker(name, (*policies.Breaker).ObserveOnly)
+}
+
+// Release ends ForceOpen, ForceClose, Disable and ObserveOnly. Otherwise it is like
+// ForceOpen.
 func (m *Manager) Release(name string) error { return m.eachBreaker(name, (*policies.Breaker).Release) }
 
 // Reset closes the breaker of a service, whatever its state, and makes it forget
-// what it has counted. [Manager.Metrics] go on. The error is as for ForceOpen.
+// what it has counted; one that only observes goes on observing. [Manager.Metrics]
+// go on. Otherwise it is like ForceOpen.
 func (m *Manager) Reset(name string) error { return m.eachBreaker(name, (*policies.Breaker).Reset) }
 
 // ResetAll is Reset for every service that has a breaker.
 func (m *Manager) ResetAll() {
 	for _, s := range m.Services() {
-		for _, b := range s.breakers {
+		for b := range s.breakers {
 			b.Reset()
 		}
 	}
@@ -242,11 +265,13 @@ func (m *Manager) eachBreaker(name string, do func(*policies.Breaker)) error {
 	if err != nil {
 		return err
 	}
-	if len(s.breakers) == 0 {
-		return fmt.Errorf("tidegate: service %s has no breaker", quote(name))
-	}
-	for _, b := range s.breakers {
+	found := false
+	for b := range s.breakers {
+		found = true
 		do(b)
+	}
+	if !found {
+		return fmt.Errorf("tidegate: service %s has no breaker", quote(name))
 	}
 	return nil
 }

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/tidegate-go/tidegate/middleware"
@@ -48,6 +51,30 @@ func TestManagerErrors(t *testing.T) {
 		{
 			"force open", three, func(m *Manager) error { return m.ForceOpen("x") },
 			`tidegate: there is no service "x"; there are: git, minio, plain`,
+		},
+		{
+			"force close", three, func(m *Manager) error { return m.ForceClose("x") },
+			`tidegate: there is no service "x"; there are: git, minio, plain`,
+		},
+		{
+			"force close without a breaker", three, func(m *Manager) error { return m.ForceClose("plain") },
+			`tidegate: service "plain" has no breaker`,
+		},
+		{
+			"disable", three, func(m *Manager) error { return m.Disable("x") },
+			`tidegate: there is no service "x"; there are: git, minio, plain`,
+		},
+		{
+			"disable without a breaker", three, func(m *Manager) error { return m.Disable("plain") },
+			`tidegate: service "plain" has no breaker`,
+		},
+		{
+			"observe", three, func(m *Manager) error { return m.ObserveOnly("x") },
+			`tidegate: there is no service "x"; there are: git, minio, plain`,
+		},
+		{
+			"observe without a breaker", three, func(m *Manager) error { return m.ObserveOnly("plain") },
+			`tidegate: service "plain" has no breaker`,
 		},
 		{
 			"force open without a breaker", three, func(m *Manager) error { return m.ForceOpen("plain") },
@@ -158,6 +185,21 @@ func TestByHand(t *testing.T) {
 	do(m.Reset("a"))
 	state(nil)
 
+	for want, bring := range map[policies.State]func(string) error{
+		policies.ForcedClosed: m.ForceClose, policies.Disabled: m.Disable, policies.ObservedClosed: m.ObserveOnly,
+	} {
+		do(bring("a"))
+		state(map[string]policies.State{"a": want})
+		do(a.Do(t.Context(), ok))
+		if want == policies.ObservedClosed { // goes on observing
+			do(m.Reset("a"))
+			m.ResetAll()
+			state(map[string]policies.State{"a": want})
+		}
+		do(m.Release("a"))
+		state(nil)
+	}
+
 	do(m.ForceOpen("a"))
 	do(m.ForceOpen("b"))
 	state(map[string]policies.State{"a": policies.ForcedOpen, "b": policies.ForcedOpen})
@@ -165,7 +207,7 @@ func TestByHand(t *testing.T) {
 	state(nil)
 
 	// Closed is what a service without a breaker is, and its numbers go on.
-	if got := m.Metrics()["a"]; got != (Metrics{Total: 2, Successful: 1, Rejected: 1}) {
+	if got := m.Metrics()["a"]; got != (Metrics{Total: 5, Successful: 4, Rejected: 1}) {
 		t.Errorf("metrics of a are %+v", got)
 	}
 }
@@ -186,6 +228,115 @@ func TestTwoBreakers(t *testing.T) {
 			t.Errorf("after a reset the breaker is %v, %v", b.State(), err)
 		}
 	}
+}
+
+// Breakers in chains that there is one of for each key are part of the service too.
+func TestBreakersOfKeyedChains(t *testing.T) {
+	keyed := policies.NewKeyed(policies.KeyedConfig{}, func(key string) *middleware.Chain {
+		return middleware.NewChain(key, policies.NewRetry(policies.RetryConfig{Attempts: 1}), policies.NewBreaker(policies.BreakerConfig{FailureThreshold: 1}))
+	})
+	m := manager(t, Config{})
+	s, err := m.AddChain("a", keyed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"x", "y"} {
+		_ = s.Do(middleware.WithOperation(t.Context(), middleware.Operation{Key: key}), ok)
+	}
+	_ = s.Do(middleware.WithOperation(t.Context(), middleware.Operation{Key: "y"}), down)
+	if got := m.States()["a"]; got != policies.Open {
+		t.Errorf("one of two is open, the service is %v", got)
+	}
+	if err := m.ForceClose("a"); err != nil || m.States()["a"] != policies.ForcedClosed {
+		t.Errorf("got %v, the service is %v", err, m.States()["a"])
+	}
+}
+
+// A chain with a breaker for each key shows the worst and acts on all that there are.
+func TestKeyedBreakers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var checks atomic.Int32
+		keyed := policies.NewKeyed(policies.KeyedConfig{}, func(key string) *policies.Breaker {
+			return policies.NewBreaker(policies.BreakerConfig{
+				Key: key, FailureThreshold: 1, Timeout: time.Minute, RecoveryTime: time.Hour,
+				HealthCheck: func(context.Context) error { checks.Add(1); return errDown },
+			})
+		})
+		r := &recorder{}
+		m := manager(t, Config{}, WithObserver(r))
+		s, err := m.AddChain("a", policies.NewRetry(policies.RetryConfig{Attempts: 1}), middleware.NewChain("nested", keyed))
+		if err != nil {
+			t.Fatal(err)
+		}
+		do := func(key string, op func(context.Context) error) error {
+			return s.Do(middleware.WithOperation(t.Context(), middleware.Operation{Key: key}), op)
+		}
+		states := func(want map[string]policies.State) {
+			t.Helper()
+			got := map[string]policies.State{}
+			for key, b := range keyed.All() {
+				got[key] = b.State()
+			}
+			if !maps.Equal(got, want) {
+				t.Errorf("got %v, want %v", got, want)
+			}
+		}
+
+		if err := m.ForceOpen("a"); err == nil || err.Error() != `tidegate: service "a" has no breaker` {
+			t.Errorf("before the first call: %v", err)
+		}
+		if h := m.Health(); h.Percent != 100 || m.States()["a"] != policies.Closed || h.Services[0].LastTransition != nil {
+			t.Errorf("before the first call: %+v", h)
+		}
+		m.ResetAll()
+
+		_ = do("x", ok)
+		_ = do("y", down)
+		_ = do("z", ok)
+		states(map[string]policies.State{"x": policies.Closed, "y": policies.Open, "z": policies.Closed})
+		if h := m.Health(); h.Percent != 0 || m.States()["a"] != policies.Open || h.Services[0].LastTransition.Err != errDown {
+			t.Errorf("one of three is open: %+v", h)
+		}
+		if err := do("x", ok); err != nil {
+			t.Errorf("a call with a key whose breaker is closed gives %v", err)
+		}
+
+		for want, act := range map[policies.State]func(string) error{
+			policies.ForcedOpen: m.ForceOpen, policies.ForcedClosed: m.ForceClose,
+			policies.Disabled: m.Disable, policies.ObservedClosed: m.ObserveOnly,
+		} {
+			for _, f := range []func(string) error{act, m.Release} {
+				if err := f("a"); err != nil {
+					t.Error(err)
+				}
+				states(map[string]policies.State{"x": want, "y": want, "z": want})
+				want = policies.Closed
+			}
+		}
+		if err := m.ForceOpen("a"); err != nil {
+			t.Error(err)
+		}
+		if err := do("new", ok); err != nil {
+			t.Errorf("a call with a key that comes later gives %v", err)
+		}
+		if err := m.Reset("a"); err != nil {
+			t.Error(err)
+		}
+		_ = do("y", down)
+		m.ResetAll()
+		states(map[string]policies.State{"new": policies.Closed, "x": policies.Closed, "y": policies.Closed, "z": policies.Closed})
+
+		_ = do("y", down)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if err := m.Close(); err != nil || checks.Load() != 1 {
+			t.Errorf("Close gives %v, after %d health checks", err, checks.Load())
+		}
+		time.Sleep(30 * time.Minute)
+		if checks.Load() != 1 {
+			t.Errorf("%d health checks after Close", checks.Load()-1)
+		}
+	})
 }
 
 // A closer is a policy with something to end.

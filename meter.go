@@ -30,8 +30,8 @@ type Metrics struct {
 }
 
 // IsRejected reports whether err says that a policy refused a call before any of
-// it ran: a breaker is open or has its probes, a rate limit is reached, the
-// deadline is too near to wait for a turn. Nothing was sent through the chain that
+// it ran: a breaker is open, has its probes or recovers, a rate limit is reached,
+// the deadline is too near to wait for a turn. Nothing was sent through the chain that
 // the *[middleware.Rejection] in err names, which also says why and, if it is known,
 // when to come back.
 //

@@ -7,7 +7,9 @@ import (
 )
 
 // A Preset names the settings for one kind of dependency. Every setting can be
-// overridden in [ServiceConfig].
+// overridden in [ServiceConfig]. Each time that probes fail, the breakers wait about
+// twice as long as before, up to three times what is said below, and with [HTTP] and
+// [Kubernetes] up to 5 and 2 minutes.
 type Preset string
 
 const (
@@ -68,35 +70,45 @@ func presets() map[Preset]ServiceConfig {
 			Timeout:        Off,
 			AttemptTimeout: 10 * time.Minute,
 			Retry:          policies.RetryConfig{Attempts: 5, Delay: 200 * time.Millisecond},
-			Breaker:        policies.BreakerConfig{FailureThreshold: 10, Timeout: 2 * time.Minute, RecoveryTime: 5 * time.Minute},
-			RateLimit:      policies.RateLimitConfig{Rate: Off},
+			Breaker: policies.BreakerConfig{
+				FailureThreshold: 10, Timeout: 2 * time.Minute, RecoveryTime: 5 * time.Minute, MaxRecoveryTime: 15 * time.Minute,
+			},
+			RateLimit: policies.RateLimitConfig{Rate: Off},
 		},
 		HTTP: {
 			Timeout:        30 * time.Second,
 			AttemptTimeout: 10 * time.Second,
-			Breaker:        policies.BreakerConfig{FailureThreshold: 5, Timeout: 30 * time.Second, RecoveryTime: 2 * time.Minute},
-			RateLimit:      policies.RateLimitConfig{Rate: Off},
+			Breaker: policies.BreakerConfig{
+				FailureThreshold: 5, Timeout: 30 * time.Second, RecoveryTime: 2 * time.Minute, MaxRecoveryTime: 5 * time.Minute,
+			},
+			RateLimit: policies.RateLimitConfig{Rate: Off},
 		},
 		Git: {
 			Timeout:        30 * time.Minute,
 			AttemptTimeout: 10 * time.Minute,
 			Retry:          policies.RetryConfig{Delay: 2 * time.Second, MaxDelay: 30 * time.Second},
-			Breaker:        policies.BreakerConfig{FailureThreshold: 3, Timeout: 5 * time.Minute, RecoveryTime: 10 * time.Minute},
-			RateLimit:      policies.RateLimitConfig{Rate: Off},
+			Breaker: policies.BreakerConfig{
+				FailureThreshold: 3, Timeout: 5 * time.Minute, RecoveryTime: 10 * time.Minute, MaxRecoveryTime: 30 * time.Minute,
+			},
+			RateLimit: policies.RateLimitConfig{Rate: Off},
 		},
 		Kubernetes: {
 			Timeout:        Off,
 			AttemptTimeout: time.Minute,
 			Retry:          policies.RetryConfig{Attempts: Off},
-			Breaker:        policies.BreakerConfig{FailureThreshold: 10, Timeout: 15 * time.Second, RecoveryTime: 30 * time.Second},
-			RateLimit:      policies.RateLimitConfig{Rate: Off},
+			Breaker: policies.BreakerConfig{
+				FailureThreshold: 10, Timeout: 15 * time.Second, RecoveryTime: 30 * time.Second, MaxRecoveryTime: 2 * time.Minute,
+			},
+			RateLimit: policies.RateLimitConfig{Rate: Off},
 		},
 		Scanner: {
 			Timeout:        30 * time.Minute,
 			AttemptTimeout: 10 * time.Minute,
 			Retry:          policies.RetryConfig{Attempts: 2, Delay: 5 * time.Second, MaxDelay: time.Minute, MaxAfter: 5 * time.Minute},
-			Breaker:        policies.BreakerConfig{FailureThreshold: 3, Timeout: 2 * time.Minute, RecoveryTime: 5 * time.Minute},
-			RateLimit:      policies.RateLimitConfig{Rate: 1, Burst: 5, MaxWait: time.Minute},
+			Breaker: policies.BreakerConfig{
+				FailureThreshold: 3, Timeout: 2 * time.Minute, RecoveryTime: 5 * time.Minute, MaxRecoveryTime: 15 * time.Minute,
+			},
+			RateLimit: policies.RateLimitConfig{Rate: 1, Burst: 5, MaxWait: time.Minute},
 		},
 	}
 }
@@ -116,9 +128,13 @@ func standard() ServiceConfig {
 		},
 		Breaker: policies.BreakerConfig{
 			FailureThreshold: policies.DefaultFailureThreshold,
-			SuccessThreshold: policies.DefaultSuccessThreshold,
 			Timeout:          policies.DefaultBreakerTimeout,
 			RecoveryTime:     policies.DefaultBreakerTimeout,
+			RecoveryBackoff:  policies.DefaultRecoveryBackoff,
+			MaxRecoveryTime:  policies.DefaultMaxRecoveryTime,
+			HealthInterval:   policies.DefaultHealthInterval,
+			SuccessThreshold: policies.DefaultSuccessThreshold,
+			ProbeLease:       policies.DefaultProbeLease,
 		},
 		RateLimit: policies.RateLimitConfig{Rate: policies.DefaultRate, MaxWait: Off},
 	}

@@ -1,6 +1,8 @@
 package tidegate
 
 import (
+	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -35,7 +37,7 @@ func TestPresets(t *testing.T) {
 		if row.preset == "" {
 			continue
 		}
-		if byName := effective(t, services(string(row.preset), ServiceConfig{}), string(row.preset)); byName != c {
+		if byName := effective(t, services(string(row.preset), ServiceConfig{}), string(row.preset)); !reflect.DeepEqual(byName, c) {
 			t.Errorf("a service called %s has %+v", row.preset, byName)
 		}
 	}
@@ -44,8 +46,13 @@ func TestPresets(t *testing.T) {
 	}
 }
 
-// Presets hold settings that are valid, and complete but for what is derived.
+// Presets hold settings that are valid, and complete but for what is derived or means
+// none.
 func TestPresetsAreComplete(t *testing.T) {
+	open := []string{
+		"max_probes",
+		"failure_rate", "slow_call", "slow_rate", "min_calls", "window", "buckets", "window_calls", "trip_on_throttle", "ramp",
+	}
 	for name := range presets() {
 		c, _ := name.config("it")
 		for _, g := range c.groups() {
@@ -56,8 +63,8 @@ func TestPresetsAreComplete(t *testing.T) {
 				t.Errorf("%q: %v", name, err)
 			}
 			for _, s := range g.settings {
-				if !s.given() && s.key != "burst" {
-					t.Errorf("%q gives no %s.%s", name, g.key, s.key)
+				if s.key != "burst" && s.given() == slices.Contains(open, s.key) {
+					t.Errorf("%q gives %v for %s.%s", name, s.current(), g.key, s.key)
 				}
 			}
 		}

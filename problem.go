@@ -9,18 +9,28 @@ import (
 
 // A problem is a setting that cannot be, of one service or of every breaker.
 type problem struct {
-	service    string
-	everywhere bool
-	group, key string
-	value      any
-	says       string
-	below      string // the key of the setting that it must not be below, if that is it
-	bound      any    // the value of that
-	setting    setting
-	canBeOff   bool
-	allowed    string // empty: what the setting allows
-	err        error
+	service     string
+	everywhere  bool
+	group, key  string
+	value       any
+	says        string // and then the name of other, if there is one
+	other       string // the key of the setting that it contradicts
+	setting     setting
+	canBeOff    bool
+	allowed     string   // empty: what the setting allows
+	completedBy []string // the keys of settings of which one, if given, might settle it
+	err         error
 }
+
+// contradicts makes the problem one of two settings.
+func (p *problem) contradicts(other setting, relation, allowed string) {
+	p.says = fmt.Sprintf("%v is %s %v, the value of", p.value, relation, other.current())
+	p.allowed = fmt.Sprintf(allowed, other.current())
+	p.other = other.key
+}
+
+// incomplete reports whether something is missing rather than wrong.
+func (p problem) incomplete() bool { return len(p.completedBy) > 0 }
 
 // path returns the key in the file of a setting in the group of the problem.
 func (p problem) path(key string) string {
@@ -53,8 +63,12 @@ func (p problem) configError(find func(p problem, key string) origin) *ConfigErr
 		inCode := at.source == ""
 		e.Allowed = p.setting.allows(p.canBeOff && (inCode || p.key == ""), inCode)
 	}
-	if p.below != "" {
-		e.Problem = fmt.Sprintf("%v is below %v, the value of %s", p.value, p.bound, find(p, p.below))
+	if p.other != "" {
+		other := find(p, p.other)
+		e.Problem += " " + other.String()
+		if e.Line == 0 && e.Source == other.source { // what is missing stands nowhere
+			e.Line, e.Column = other.line, other.column
+		}
 	}
 	return e
 }

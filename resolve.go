@@ -2,32 +2,12 @@ package tidegate
 
 import (
 	"fmt"
+	"math"
+	"slices"
 	"strings"
 
 	"github.com/tidegate-go/tidegate/policies"
 )
-
-// A limit is a pair of settings of which one bounds the other.
-type limit struct{ group, low, high string }
-
-var limits = []limit{
-	{"retry", "delay", "max_delay"},
-	{"breaker", "timeout", "recovery_time"},
-}
-
-// yield makes the setting of a limit that is not given agree with the one that is.
-func (l limit) yield(g, given group) {
-	low, high := g.find(l.low), g.find(l.high)
-	if high.elem().Int() <= 0 || high.elem().Int() >= low.elem().Int() {
-		return
-	}
-	switch {
-	case given.find(l.low).given() && !given.find(l.high).given():
-		high.set(low.current())
-	case given.find(l.high).given() && !given.find(l.low).given():
-		low.set(high.current())
-	}
-}
 
 // resolve returns the settings in force for each service. They are complete only
 // without problems.
@@ -37,17 +17,24 @@ func (c Config) resolve() (map[string]ServiceConfig, []problem) {
 		defaults = policies.BreakerConfig{} // said once
 	}
 	services := make(map[string]ServiceConfig, len(c.Services))
+	broken := len(problems) > 0
 	for _, name := range sortedKeys(c.Services) {
 		s, ps := c.Services[name].resolve(name, defaults)
 		services[name] = s
-		problems = append(problems, ps...)
+		for _, p := range ps {
+			if !broken || !p.incomplete() { // or the defaults may complete it, once they are right
+				problems = append(problems, p)
+			}
+		}
 	}
 	return services, problems
 }
 
-// resolveDefaults checks the settings of every breaker by themselves.
+// resolveDefaults checks the settings of every breaker by themselves. What a service
+// may still complete is none of their problems.
 func resolveDefaults(defaults policies.BreakerConfig) []problem {
 	_, problems := ServiceConfig{}.resolve("breaker", defaults)
+	problems = slices.DeleteFunc(problems, problem.incomplete)
 	for i := range problems {
 		problems[i].everywhere = true
 	}
@@ -81,36 +68,58 @@ func (c ServiceConfig) resolve(name string, defaults policies.BreakerConfig) (Se
 			g.replace(standard.groups()[i])
 		}
 		g.layer(over)
-		for _, l := range limits {
-			if l.group == g.key {
-				l.yield(g, over)
-			}
+		if g.off() {
+			continue
 		}
-		if !g.off() {
-			problems = append(problems, g.check(name)...)
-		}
+		g.yield(over)
+		out.leaveTimeForHealthCheck(given)
+		problems = append(problems, g.check(name, over)...)
 	}
 	return out, problems
 }
 
-// check returns what the policy's own Validate says against the settings.
-func (g group) check(service string) []problem {
-	var problems []problem
+// leaveTimeForHealthCheck makes the time until probes longer than the timeout of the
+// breaker, as package policies does, if nobody says what it is.
+func (c *ServiceConfig) leaveTimeForHealthCheck(given ServiceConfig) {
+	b := &c.Breaker
+	if b.HealthCheck == nil || given.Breaker.RecoveryTime != 0 || b.RecoveryTime > b.Timeout || b.Timeout > math.MaxInt64/2 {
+		return
+	}
+	b.RecoveryTime = 2 * b.Timeout
+	switch most := given.Breaker.MaxRecoveryTime; {
+	case most > b.Timeout:
+		b.RecoveryTime = min(b.RecoveryTime, most)
+	case b.MaxRecoveryTime > 0:
+		b.MaxRecoveryTime = max(b.MaxRecoveryTime, b.RecoveryTime)
+	}
+}
+
+// check returns what the policy's own Validate says against the settings, once for
+// each. One that is not given can be missing, but if it is wrong it gave way to one
+// that is.
+func (g group) check(service string, given group) []problem {
+	var problems, following []problem
+	said := map[string]bool{}
 	for _, e := range settingErrors(g.validate()) {
+		if said[e.Field] {
+			continue
+		}
+		said[e.Field] = true
 		p := problem{service: service, group: g.key, value: e.Value, says: fmt.Sprintf("%v is out of range", e.Value), err: e}
 		for i, s := range g.settings {
 			if s.field == e.Field {
 				p.key, p.setting, p.canBeOff = s.key, s, i == 0
 			}
 		}
-		for _, l := range limits {
-			low, high := g.find(l.low), g.find(l.high)
-			if l.group == g.key && l.high == p.key && high.elem().Int() > 0 && high.elem().Int() < low.elem().Int() {
-				p.below, p.bound = l.low, low.current()
-				p.allowed = fmt.Sprintf("%v or more", low.current())
-			}
+		follows := !g.explain(&p, e.Allowed) || p.setting.value != nil && !p.incomplete() && !given.gives(p.key)
+		if follows {
+			following = append(following, p)
+		} else {
+			problems = append(problems, p)
 		}
-		problems = append(problems, p)
+	}
+	if len(problems) == 0 {
+		return following
 	}
 	return problems
 }

@@ -1,6 +1,7 @@
 package tidegate
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -36,6 +37,7 @@ func (d *decoder) scalar(n *yaml.Node, path string, s setting, canBeOff bool) {
 		says = s.parse(to.Value)
 	}
 	if says != "" {
+		d.broken[path] = true
 		d.wrong(n, path, says, s.allows(canBeOff, false))
 	}
 }
@@ -78,6 +80,11 @@ func (s setting) read(text string) string {
 			return fmt.Sprintf("%s has no unit, write %s if seconds are meant", quote(text), quote(text+"s"))
 		}
 		negative = *v < 0
+	case *bool:
+		wanted = "a boolean"
+		if *v = text == "true"; !*v && text != "false" {
+			err = strconv.ErrSyntax
+		}
 	}
 	switch {
 	case errors.Is(err, strconv.ErrRange):
@@ -92,7 +99,10 @@ func (s setting) read(text string) string {
 
 // allows says what the setting may be, in the file or in code.
 func (s setting) allows(canBeOff, inCode bool) string {
-	off, zero := "off", "0 for the default"
+	if _, ok := s.value.(*bool); ok {
+		return s.allowed
+	}
+	off, zero := "off", cmp.Or(s.zero, "0 for the default")
 	if inCode {
 		off = "Off"
 	}

@@ -1,6 +1,7 @@
 package tidegate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,7 +22,6 @@ type Service struct {
 	chain     *middleware.Chain
 	observers []middleware.Observer
 	own       []middleware.Policy // without the observers and the meter
-	breakers  []*policies.Breaker
 	meter     *meter
 }
 
@@ -38,11 +38,6 @@ func newService(name string, config ServiceConfig, observers []middleware.Observ
 	s.chain = middleware.NewChain(name, append(append(all, s.meter), own...)...)
 	all = s.chain.Policies()
 	s.own = all[slices.Index(all, middleware.Policy(s.meter))+1:]
-	for _, p := range s.own {
-		if b, ok := p.(*policies.Breaker); ok {
-			s.breakers = append(s.breakers, b)
-		}
-	}
 	return s
 }
 
@@ -55,7 +50,7 @@ func (bystander) Execute(ctx context.Context, next middleware.Next) error { retu
 func (s *Service) Name() string { return s.name }
 
 // Config returns the settings in force, those of the preset and the defaults
-// included. For a service made by [Manager.AddChain] it is the zero ServiceConfig.
+// included; one whose default depends on others may be zero. For a service made by [Manager.AddChain] it is the zero ServiceConfig.
 func (s *Service) Config() ServiceConfig { return s.config }
 
 // Chain returns the chain of the service, for the adapters and for
@@ -88,16 +83,49 @@ func (s *Service) HTTPClient(base *http.Client) *http.Client {
 	return transports.Client(&c, s.chain)
 }
 
-// status returns the status of the breaker; of several, of one that lets the
-// fewest calls through.
-func (s *Service) status() policies.BreakerStatus {
-	var status policies.BreakerStatus
-	for i, b := range s.breakers {
-		if other := b.Status(); i == 0 || share(other.State) < share(status.State) {
-			status = other
+// breakers yields the breakers of the service, and of policies with one for each key
+// those that there are.
+func (s *Service) breakers(yield func(*policies.Breaker) bool) { eachBreaker(s.own, yield) }
+
+func eachBreaker(chain []middleware.Policy, yield func(*policies.Breaker) bool) bool {
+	for _, p := range chain {
+		switch p := p.(type) {
+		case *policies.Breaker:
+			if !yield(p) {
+				return false
+			}
+		case *policies.Keyed[*policies.Breaker]:
+			for _, b := range p.All() {
+				if !yield(b) {
+					return false
+				}
+			}
+		case *policies.Keyed[*middleware.Chain]:
+			for _, c := range p.All() {
+				if !eachBreaker(c.Policies(), yield) {
+					return false
+				}
+			}
 		}
 	}
-	return status
+	return true
+}
+
+// status returns the status of the breaker, of several that of the worst.
+func (s *Service) status() policies.BreakerStatus {
+	worst, found := policies.BreakerStatus{Share: 1}, false
+	for b := range s.breakers {
+		if status := b.Status(); !found || worse(status, worst) {
+			worst, found = status, true
+		}
+	}
+	return worst
+}
+
+// worse reports whether a lets fewer calls through than b, or as many and has
+// changed later.
+func worse(a, b policies.BreakerStatus) bool {
+	return cmp.Or(cmp.Compare(a.Share, b.Share), cmp.Compare(share(a), share(b)), b.Last.Time.Compare(a.Last.Time)) < 0
 }
 
 func (s *Service) close() error {

@@ -217,6 +217,7 @@ func TestIsRejected(t *testing.T) {
 		{"an error of the operation", errDown, false},
 		{"breaker open", rejection(middleware.ErrOpen, nil), true},
 		{"probe limit", rejection(middleware.ErrTooManyProbes, nil), true},
+		{"recovering", rejection(middleware.ErrRecovering, nil), true},
 		{"rate limit", rejection(middleware.ErrRateLimited, nil), true},
 		{"no time to wait for a turn", rejection(middleware.ErrDeadline, nil), true},
 		{"a reason of somebody's own", rejection(errDown, nil), true},

@@ -12,14 +12,18 @@ import (
 type setting struct {
 	key     string // empty for the only setting of a group
 	field   string // in the settings of package policies
-	value   any    // a pointer into the ServiceConfig: *int, *float64 or *time.Duration
+	value   any    // a pointer into the ServiceConfig: *int, *float64, *time.Duration or *bool
 	allowed string
-	none    bool // Off means none, and so does a 0 in the file
+	none    bool   // Off means none, and so does a 0 in the file
+	zero    string // what a 0 is, unless it is the default
 }
 
 const (
 	aCount    = "a whole number from 1 to 2147483647"
 	aDuration = "a duration such as 500ms, 30s or 1h30m"
+	aShare    = "a number above 0, at most 1"
+	aFactor   = "a number from 1"
+	aBool     = "true or false"
 )
 
 // A group is what a ServiceConfig says about one policy. The first setting
@@ -27,7 +31,7 @@ const (
 type group struct {
 	key      string
 	settings []setting
-	name     *string
+	inCode   []any // pointers to what the file has no key for
 	validate func() error
 }
 
@@ -45,23 +49,37 @@ func (c *ServiceConfig) groups() []group {
 			settings: []setting{
 				{key: "attempts", field: "Attempts", value: &c.Retry.Attempts, allowed: aCount},
 				{key: "delay", field: "Delay", value: &c.Retry.Delay, allowed: aDuration},
-				{key: "multiplier", field: "Multiplier", value: &c.Retry.Multiplier, allowed: "a number from 1"},
+				{key: "multiplier", field: "Multiplier", value: &c.Retry.Multiplier, allowed: aFactor},
 				{key: "max_delay", field: "MaxDelay", value: &c.Retry.MaxDelay, allowed: aDuration},
 				{key: "jitter", field: "Jitter", value: &c.Retry.Jitter, allowed: "a number up to 1", none: true},
 				{key: "max_after", field: "MaxAfter", value: &c.Retry.MaxAfter, allowed: aDuration},
 			},
-			name:     &c.Retry.Name,
+			inCode:   []any{&c.Retry.Name},
 			validate: func() error { return c.Retry.Validate() },
 		},
 		{
 			key: "breaker",
 			settings: []setting{
 				{key: "failure_threshold", field: "FailureThreshold", value: &c.Breaker.FailureThreshold, allowed: aCount},
-				{key: "success_threshold", field: "SuccessThreshold", value: &c.Breaker.SuccessThreshold, allowed: aCount},
+				{key: "failure_rate", field: "FailureRate", value: &c.Breaker.FailureRate, allowed: aShare, zero: "0 for none"},
+				{key: "slow_call", field: "SlowCall", value: &c.Breaker.SlowCall, allowed: aDuration, zero: "0 for none"},
+				{key: "slow_rate", field: "SlowRate", value: &c.Breaker.SlowRate, allowed: aShare},
+				{key: "min_calls", field: "MinCalls", value: &c.Breaker.MinCalls, allowed: aCount, zero: "0 without failure_rate and slow_call"},
+				{key: "window", field: "Window", value: &c.Breaker.Window, allowed: aDuration},
+				{key: "buckets", field: "Buckets", value: &c.Breaker.Buckets, allowed: "a whole number from 1 to 1000"},
+				{key: "window_calls", field: "WindowCalls", value: &c.Breaker.WindowCalls, allowed: "a whole number from 1 to 65536", zero: "0 for a window of time"},
+				{key: "trip_on_throttle", field: "TripOnThrottle", value: &c.Breaker.TripOnThrottle, allowed: aBool},
 				{key: "timeout", field: "Timeout", value: &c.Breaker.Timeout, allowed: aDuration},
 				{key: "recovery_time", field: "RecoveryTime", value: &c.Breaker.RecoveryTime, allowed: aDuration},
+				{key: "recovery_backoff", field: "RecoveryBackoff", value: &c.Breaker.RecoveryBackoff, allowed: aFactor},
+				{key: "max_recovery_time", field: "MaxRecoveryTime", value: &c.Breaker.MaxRecoveryTime, allowed: aDuration},
+				{key: "health_interval", field: "HealthInterval", value: &c.Breaker.HealthInterval, allowed: aDuration},
+				{key: "success_threshold", field: "SuccessThreshold", value: &c.Breaker.SuccessThreshold, allowed: aCount},
+				{key: "max_probes", field: "MaxProbes", value: &c.Breaker.MaxProbes, allowed: aCount},
+				{key: "probe_lease", field: "ProbeLease", value: &c.Breaker.ProbeLease, allowed: aDuration},
+				{key: "ramp", field: "Ramp", value: &c.Breaker.Ramp, allowed: aDuration, zero: "0 for none"},
 			},
-			name:     &c.Breaker.Name,
+			inCode:   []any{&c.Breaker.Name, &c.Breaker.Key, &c.Breaker.HealthCheck},
 			validate: func() error { return c.Breaker.Validate() },
 		},
 		{
@@ -71,7 +89,7 @@ func (c *ServiceConfig) groups() []group {
 				{key: "burst", field: "Burst", value: &c.RateLimit.Burst, allowed: aCount},
 				{key: "max_wait", field: "MaxWait", value: &c.RateLimit.MaxWait, allowed: aDuration, none: true},
 			},
-			name:     &c.RateLimit.Name,
+			inCode:   []any{&c.RateLimit.Name},
 			validate: func() error { return c.rateLimit().Validate() },
 		},
 		{
@@ -124,7 +142,20 @@ func (s setting) given() bool { return !s.elem().IsZero() }
 
 func (s setting) set(v any) { s.elem().Set(reflect.ValueOf(v).Convert(s.elem().Type())) }
 
+func (s setting) clear() { s.elem().SetZero() }
+
 func (s setting) current() any { return s.elem().Interface() }
+
+// positive reports whether the setting, a number, is above 0.
+func (s setting) positive() bool {
+	v := s.elem()
+	return v.CanInt() && v.Int() > 0 || v.CanFloat() && v.Float() > 0
+}
+
+// below reports whether the setting, a whole number above 0, is less than other.
+func (s setting) below(other setting) bool {
+	return s.positive() && s.elem().Int() < other.elem().Int()
+}
 
 func (g group) off() bool {
 	v := g.settings[0].elem()
@@ -140,6 +171,11 @@ func (g group) given() bool {
 		}
 	}
 	return false
+}
+
+// gives reports whether g gives one of the settings.
+func (g group) gives(keys ...string) bool {
+	return slices.ContainsFunc(g.settings, func(s setting) bool { return slices.Contains(keys, s.key) && s.given() })
 }
 
 // layer puts over above g.
@@ -158,8 +194,10 @@ func (g group) overlay(over group) {
 			g.settings[i].set(s.current())
 		}
 	}
-	if over.name != nil && *over.name != "" {
-		*g.name = *over.name
+	for i, v := range over.inCode {
+		if from := reflect.ValueOf(v).Elem(); !from.IsZero() {
+			reflect.ValueOf(g.inCode[i]).Elem().Set(from)
+		}
 	}
 }
 

@@ -30,13 +30,18 @@
 //
 // Span events stand on the operation:
 //
-//	event                          attributes besides tidegate.policy.name
-//	tidegate.breaker.state_changed tidegate.breaker.state.from, tidegate.breaker.state.to,
-//	                               tidegate.reason, tidegate.breaker.open_for, error.type
-//	tidegate.retry.scheduled       tidegate.attempt (the failed one), tidegate.retry.delay,
-//	                               tidegate.retry.delay_source, error.type
-//	tidegate.retry.stopped         tidegate.attempt, tidegate.retry.stop_reason, error.type
-//	tidegate.timeout.exceeded      tidegate.timeout.limit, tidegate.timeout.scope
+//	event                                attributes besides tidegate.policy.name and .key
+//	tidegate.breaker.state_changed       tidegate.breaker.state.from, tidegate.breaker.state.to,
+//	                                     tidegate.reason, tidegate.breaker.open_for, error.type
+//	tidegate.breaker.health_check_failed error.type
+//	tidegate.policy.would_reject         tidegate.reason, tidegate.retry_after
+//	tidegate.retry.scheduled             tidegate.attempt (the failed one), tidegate.retry.delay,
+//	                                     tidegate.retry.delay_source, error.type
+//	tidegate.retry.stopped               tidegate.attempt, tidegate.retry.stop_reason, error.type
+//	tidegate.timeout.exceeded            tidegate.timeout.limit, tidegate.timeout.scope
+//
+// What no call brought about, as a breaker that is forced open or a health check, is
+// in the metrics and the history only.
 //
 // One call has at most 100 events, waits and refusals in its trace; what exceeds
 // that is counted in tidegate.events.dropped.
@@ -50,14 +55,16 @@
 //	tidegate.operation             name of the operation
 //	tidegate.policies              names of the policies of the chain that have one, outermost first
 //	tidegate.policy.name           name of the policy that decided
+//	tidegate.policy.key            key that it stands for, if there is a policy for each key
 //	tidegate.outcome               success, failure, rejected, timeout or cancelled
 //	tidegate.attempts              how often the operation ran: 0 when it was refused
 //	tidegate.attempt               number of the attempt, from 1
 //	tidegate.wait.duration         wait for a turn; of an operation all its waits, before retries too
 //	tidegate.events.dropped        how many events are missing in the trace
-//	tidegate.reason                why a breaker changed its state
+//	tidegate.reason                why a breaker changed its state or would have refused a call
 //	tidegate.retry_after           when a refused call may come back
-//	tidegate.breaker.state         state of the breaker that refused
+//	tidegate.breaker.state         state of the breaker that refused: open, half_open, or closed
+//	                               when it has recovered and lets a share of the calls through
 //	tidegate.breaker.state.from    state before a transition
 //	tidegate.breaker.state.to      state after it
 //	tidegate.breaker.open_for      how long an opened breaker stays open
@@ -81,7 +88,7 @@
 //
 // An outcome of timeout is that of a policy (error.type is timeout) or of the
 // caller's own deadline (deadline_exceeded). The text of an error stands nowhere:
-// it may hold a secret.
+// it may hold a secret. A key is shown as it is.
 //
 // # Metrics
 //
@@ -93,12 +100,16 @@
 //	tidegate.breaker.transitions   counter, {transition}  chain.name, policy.name,
 //	                                                      breaker.state.from, breaker.state.to
 //
-// The decisions are rejected_open, rejected_probe_limit, rejected_rate,
-// rejected_deadline, rejected, retry_scheduled, retry_exhausted,
-// retry_not_retryable, retry_deadline, retry_canceled, retry_after_exceeded,
-// retry_stopped and timed_out. A wait before a retry counts in full when it is
-// scheduled. In metrics error.type is an error type of Tidegate, a status code,
-// the reason of a verdict, or _OTHER.
+// The decisions are rejected_open, rejected_probe_limit, rejected_recovering,
+// rejected_rate, rejected_deadline, rejected, would_reject, retry_scheduled,
+// retry_exhausted, retry_not_retryable, retry_deadline, retry_canceled,
+// retry_after_exceeded, retry_stopped, timed_out and health_check_failed. A wait
+// before a retry counts in full when it is scheduled. In metrics error.type is an
+// error type of Tidegate, a status code, the reason of a verdict, or _OTHER. Keys of
+// policies are no attributes of metrics: there may be thousands.
+//
+// The states of a breaker are closed, open, half_open, forced_open, forced_closed,
+// disabled, observed_closed, observed_open and observed_half_open.
 //
 // # Cost
 //

@@ -11,7 +11,8 @@ import (
 )
 
 // A Record is an entry of the history: one event of a policy, or several equal
-// ones that followed each other. It holds no text of errors.
+// ones with no other of the same chain and key between them. It holds no text of
+// errors.
 type Record struct {
 	Time  time.Time // of the first event
 	Last  time.Time // of the last event, which is the first one when Count is 1
@@ -19,6 +20,7 @@ type Record struct {
 
 	Chain  string
 	Policy string
+	Key    string // that the policy stands for, if there is one for each key
 	Kind   middleware.Kind
 	Reason string
 
@@ -34,10 +36,16 @@ type Record struct {
 
 // repeats reports whether r says the same as earlier.
 func (r *Record) repeats(earlier *Record) bool {
-	return r.Chain == earlier.Chain && r.Policy == earlier.Policy &&
+	return r.follows(earlier) && r.Policy == earlier.Policy &&
 		r.Kind == earlier.Kind && r.Reason == earlier.Reason &&
 		r.From == earlier.From && r.To == earlier.To &&
 		r.Attempt == earlier.Attempt && r.ErrorType == earlier.ErrorType
+}
+
+// follows reports whether r comes from where earlier came from: a chain, or one of
+// the keys that a policy of it has.
+func (r *Record) follows(earlier *Record) bool {
+	return r.Chain == earlier.Chain && r.Key == earlier.Key
 }
 
 // fold adds the event of r to earlier.
@@ -49,8 +57,8 @@ func (r *Record) fold(earlier *Record) {
 	}
 }
 
-// foldWithin is how far back a record of the same chain is looked for, past the
-// records of other chains, whose events come in between.
+// foldWithin is how far back a record of the same chain and key is looked for, past
+// the records of others, whose events come in between.
 const foldWithin = 16
 
 // A history is a ring of the newest records.
@@ -71,16 +79,22 @@ func newHistory(size int) *history {
 func (h *history) observe(ctx context.Context, e middleware.Event) {
 	r := Record{
 		Time: e.Time, Last: e.Time, Count: 1,
-		Chain: e.Chain, Policy: e.Policy, Kind: e.Kind, Reason: e.Reason,
+		Chain: e.Chain, Policy: e.Policy, Key: e.Key, Kind: e.Kind, Reason: e.Reason,
 		From: e.From, To: e.To, Attempt: e.Attempt, Wait: e.Wait,
 	}
-	if span := trace.SpanContextFromContext(ctx); span.IsSampled() {
-		r.TraceID = span.TraceID()
-	}
+	r.TraceID = sampledTrace(ctx)
 	if e.Err != nil {
 		r.ErrorType = eventErrorType(e)
 	}
 	h.add(r)
+}
+
+// sampledTrace returns the trace that ctx belongs to, if it can be seen anywhere.
+func sampledTrace(ctx context.Context) (id trace.TraceID) {
+	if span := trace.SpanContextFromContext(ctx); span.IsSampled() {
+		id = span.TraceID()
+	}
+	return id
 }
 
 func (h *history) add(r Record) {
@@ -89,7 +103,7 @@ func (h *history) add(r Record) {
 	n := len(h.records)
 	for back := 1; back <= min(n, foldWithin); back++ {
 		earlier := &h.records[(h.oldest+n-back)%n]
-		if earlier.Chain != r.Chain {
+		if !r.follows(earlier) {
 			continue
 		}
 		if r.repeats(earlier) {

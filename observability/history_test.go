@@ -101,6 +101,35 @@ a/breaker rejected circuit_open 1x
 	}
 }
 
+// So must an outage of one key not push the others out, nor count as theirs.
+func TestHistoryFoldsRepeatsOfAKey(t *testing.T) {
+	o := observability.New(observability.WithHistory(4))
+	chain := middleware.NewChain("a", o)
+	for range 50 {
+		for _, key := range []string{"x", "y", ""} {
+			chain.Emit(t.Context(), middleware.Event{Kind: middleware.Rejected, Policy: "breaker", Key: key, Reason: "circuit_open"})
+		}
+	}
+	chain.Emit(t.Context(), middleware.Event{Kind: middleware.HealthCheckFailed, Policy: "breaker", Key: "x", Err: codedError{503}})
+	got := o.History()
+	want := `a/breaker rejected circuit_open 50x
+a/breaker rejected circuit_open 50x
+a/breaker rejected circuit_open 50x
+a/breaker health_check_failed  1x
+`
+	if brief(got) != want {
+		t.Fatalf("got\n%swant\n%s", brief(got), want)
+	}
+	for i, key := range []string{"x", "y", "", "x"} {
+		if got[i].Key != key {
+			t.Errorf("record %d is of key %q, want %q", i, got[i].Key, key)
+		}
+	}
+	if got[3].ErrorType != "503" {
+		t.Errorf("the failed check is %+v", got[3])
+	}
+}
+
 func TestHistoryIsACopy(t *testing.T) {
 	o := observability.New()
 	middleware.NewChain("x", o).Emit(t.Context(), middleware.Event{Policy: "p"})

@@ -138,6 +138,8 @@ func decisionOf(e middleware.Event) string {
 			return "rejected_open"
 		case "probe_limit":
 			return "rejected_probe_limit"
+		case "recovering":
+			return "rejected_recovering"
 		case "rate_limited":
 			return "rejected_rate"
 		case "deadline_too_short":
@@ -158,6 +160,10 @@ func decisionOf(e middleware.Event) string {
 		}
 	case middleware.TimedOut:
 		return "timed_out"
+	case middleware.WouldReject:
+		return "would_reject"
+	case middleware.HealthCheckFailed:
+		return "health_check_failed"
 	default:
 		return ""
 	}
@@ -168,7 +174,7 @@ func decisionOf(e middleware.Event) string {
 // "_OTHER": what operations of users return must not add series without end.
 func (o outcome) metricType() string {
 	switch o.errorType {
-	case "", "circuit_open", "probe_limit", "rate_limited", "deadline_too_short", "timeout",
+	case "", "circuit_open", "probe_limit", "recovering", "rate_limited", "deadline_too_short", "timeout",
 		"deadline_exceeded", "canceled", "superseded", "panic":
 		return o.errorType
 	}

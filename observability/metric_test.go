@@ -3,6 +3,8 @@ package observability_test
 import (
 	"context"
 	"errors"
+	"os"
+	"regexp"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -77,12 +79,17 @@ func TestMetrics(t *testing.T) {
 }
 
 func TestDecisions(t *testing.T) {
+	doc, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, row := range []struct {
 		kind         middleware.Kind
 		reason, want string
 	}{
 		{middleware.Rejected, "circuit_open", "rejected_open"},
 		{middleware.Rejected, "probe_limit", "rejected_probe_limit"},
+		{middleware.Rejected, "recovering", "rejected_recovering"},
 		{middleware.Rejected, "rate_limited", "rejected_rate"},
 		{middleware.Rejected, "deadline_too_short", "rejected_deadline"},
 		{middleware.Rejected, "something new", "rejected"},
@@ -94,18 +101,24 @@ func TestDecisions(t *testing.T) {
 		{middleware.RetryStopped, "retry_after", "retry_after_exceeded"},
 		{middleware.RetryStopped, "something new", "retry_stopped"},
 		{middleware.TimedOut, "limit", "timed_out"},
+		{middleware.WouldReject, "circuit_open", "would_reject"},
+		{middleware.WouldReject, "something new", "would_reject"},
+		{middleware.HealthCheckFailed, "", "health_check_failed"},
 		{middleware.Waited, "rate", ""},
 		{middleware.Transition, "forced", ""},
 		{middleware.Kind(99), "something new", ""},
 	} {
 		r := newRecorder()
-		middleware.NewChain("x", r.observer()).Emit(t.Context(), middleware.Event{Kind: row.kind, Reason: row.reason, Policy: "p"})
+		middleware.NewChain("x", r.observer()).Emit(t.Context(), middleware.Event{Kind: row.kind, Reason: row.reason, Policy: "p", Key: "never"})
 		var want []string
 		if row.want != "" {
 			want = []string{"chain.name=x decision=" + row.want + " policy.name=p: 1"}
 		}
 		if got := r.measured(t, "tidegate.policy.decisions"); !slices.Equal(got, want) {
 			t.Errorf("%v %s: got %q, want %q", row.kind, row.reason, got, want)
+		}
+		if !regexp.MustCompile(`\b` + row.want + `\b`).Match(doc) {
+			t.Errorf("doc.go does not name %q", row.want)
 		}
 	}
 }

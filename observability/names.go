@@ -16,6 +16,7 @@ const (
 	keyOperation     = attribute.Key(Namespace + "operation")
 	keyPolicies      = attribute.Key(Namespace + "policies")
 	keyPolicy        = attribute.Key(Namespace + "policy.name")
+	keyPolicyKey     = attribute.Key(Namespace + "policy.key")
 	keyOutcome       = attribute.Key(Namespace + "outcome")
 	keyAttempts      = attribute.Key(Namespace + "attempts")
 	keyAttempt       = attribute.Key(Namespace + "attempt")
@@ -38,6 +39,8 @@ const (
 // Span events.
 const (
 	eventStateChanged   = Namespace + "breaker.state_changed"
+	eventCheckFailed    = Namespace + "breaker.health_check_failed"
+	eventWouldReject    = Namespace + "policy.would_reject"
 	eventRetryScheduled = Namespace + "retry.scheduled"
 	eventRetryStopped   = Namespace + "retry.stopped"
 	eventTimeout        = Namespace + "timeout.exceeded"

@@ -1,6 +1,7 @@
 package observability_test
 
 import (
+	"io"
 	"maps"
 	"net/http"
 	"os"
@@ -26,14 +27,15 @@ var names = []string{
 	"GET", "breaker rejected", "bulkhead rejected", "bulkhead wait", "chain operation",
 	"rate limit rejected", "rate limit wait",
 
-	"tidegate.breaker.state_changed", "tidegate.retry.scheduled", "tidegate.retry.stopped", "tidegate.timeout.exceeded",
+	"tidegate.breaker.health_check_failed", "tidegate.breaker.state_changed", "tidegate.policy.would_reject", "tidegate.retry.scheduled", "tidegate.retry.stopped", "tidegate.timeout.exceeded",
 
 	"error.type", "http.request.method", "http.request.method_original", "http.request.resend_count",
 	"http.response.status_code", "network.protocol.version", "server.address", "server.port", "url.full",
 
 	"tidegate.attempt", "tidegate.attempts", "tidegate.breaker.open_for", "tidegate.breaker.state",
 	"tidegate.breaker.state.from", "tidegate.breaker.state.to", "tidegate.chain.name", "tidegate.decision",
-	"tidegate.events.dropped", "tidegate.operation", "tidegate.outcome", "tidegate.policies", "tidegate.policy.name",
+	"tidegate.events.dropped", "tidegate.operation", "tidegate.outcome", "tidegate.policies",
+	"tidegate.policy.key", "tidegate.policy.name",
 	"tidegate.reason", "tidegate.retry.delay", "tidegate.retry.delay_source", "tidegate.retry.stop_reason",
 	"tidegate.retry_after", "tidegate.timeout.limit", "tidegate.timeout.scope", "tidegate.wait.duration",
 
@@ -104,7 +106,9 @@ func emittedNames(t *testing.T) map[string]bool {
 		run(nil, "GET", policies.NewTimeout(policies.TimeoutConfig{Limit: time.Second}))
 		run(script{{0, 200}, {0, 200}, {0, 200}}, "PROPFIND", emit(
 			middleware.Event{Kind: middleware.Waited, Policy: "bulkhead", Reason: "full", Wait: time.Second},
-			middleware.Event{Kind: middleware.Rejected, Policy: "bulkhead", Reason: "bulkhead_full"}))
+			middleware.Event{Kind: middleware.Rejected, Policy: "bulkhead", Reason: "bulkhead_full"},
+			middleware.Event{Kind: middleware.WouldReject, Policy: "breaker", Key: "key", Reason: "circuit_open"},
+			middleware.Event{Kind: middleware.HealthCheckFailed, Policy: "breaker", Err: io.EOF}))
 		run(script{{0, 200}, {0, 200}, {0, 200}}, "GET",
 			emit(slices.Repeat([]middleware.Event{{Kind: middleware.TimedOut}}, 101)...))
 

@@ -19,7 +19,10 @@ import (
 // It hears the events of the whole chain wherever it stands, but its span and its
 // duration cover the policies after it. One Observer may be part of many chains.
 //
-// What it was given no provider for is off. The zero Observer and a nil one do
+// It is a [middleware.Tracer], so that a breaker can name the trace of the call that
+// opened it.
+//
+// What it was given no provider for is off. The zero Observer and a nil one show
 // nothing at all. An Observer is safe for concurrent use.
 type Observer struct {
 	tracer      trace.Tracer // nil is off
@@ -105,6 +108,15 @@ func (o *Observer) Observe(ctx context.Context, e middleware.Event) {
 	if o.tracer != nil {
 		o.trace(ctx, c, e)
 	}
+}
+
+// TraceID implements [middleware.Tracer]: it returns the trace that ctx belongs to,
+// in hexadecimal, or "" if there is none or it is not sampled. It needs no provider.
+func (o *Observer) TraceID(ctx context.Context) string {
+	if id := sampledTrace(ctx); id.IsValid() {
+		return id.String()
+	}
+	return ""
 }
 
 // History returns the newest records of all chains, oldest first. It needs no

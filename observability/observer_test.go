@@ -94,6 +94,7 @@ func TestOutcome(t *testing.T) {
 		{"and an adapter says so in its own word", middleware.Judged(context.Canceled, middleware.Verdict{Class: middleware.Ignored, Reason: "gone"}), "cancelled", "", ""},
 		{"a deadline further in", context.DeadlineExceeded, "failure", "deadline_exceeded", ""},
 		{"refused by another chain", &middleware.Rejection{Reason: middleware.ErrOpen}, "rejected", "circuit_open", ""},
+		{"refused by a breaker that recovers", &middleware.Rejection{Reason: middleware.ErrRecovering}, "rejected", "recovering", ""},
 		{"refused by a policy with a reason of its own", &middleware.Rejection{Reason: typedError{"maintenance"}}, "rejected", "maintenance", "_OTHER"},
 		{"refused without a reason", &middleware.Rejection{}, "rejected", "rejected", "_OTHER"},
 		{"timed out", &middleware.Rejection{Reason: middleware.ErrTimeout, Err: codedError{502}}, "timeout", "timeout", ""},

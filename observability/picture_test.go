@@ -49,6 +49,16 @@ func TestPictures(t *testing.T) {
 	breaker := func() middleware.Policy {
 		return policies.NewBreaker(policies.BreakerConfig{FailureThreshold: 2, SuccessThreshold: 1, Timeout: 10 * time.Second})
 	}
+	observing := func() middleware.Policy {
+		b := policies.NewBreaker(policies.BreakerConfig{FailureThreshold: 2, Timeout: 10 * time.Second})
+		b.ObserveOnly()
+		return b
+	}
+	keyed := func() middleware.Policy {
+		return policies.NewKeyed(policies.KeyedConfig{Key: func(context.Context) string { return "eu" }}, func(key string) *policies.Breaker {
+			return policies.NewBreaker(policies.BreakerConfig{Key: key, FailureThreshold: 2, Timeout: 10 * time.Second})
+		})
+	}
 	for _, row := range []struct {
 		name     string
 		policies []middleware.Policy
@@ -181,6 +191,65 @@ billing GET /invoices/{id} INTERNAL 10ms attempts=1 chain.name=billing operation
 billing GET /invoices/{id} INTERNAL 0s attempts=0 chain.name=billing operation=GET /invoices/{id} outcome=success policies=[]
   breaker rejected INTERNAL 0s RED breaker.state=half_open chain.name=billing error.type=probe_limit policy.name=breaker
   GET CLIENT 0s attempt=1 http.response.status_code=200 outcome=success
+`,
+		},
+		{
+			name: "refused by a breaker that has closed again and lets a share through",
+			policies: []middleware.Policy{emit(middleware.Event{
+				Kind: middleware.Rejected, Policy: "fuse", Reason: "recovering", Wait: 9 * time.Second,
+			})},
+			answers: script{{0, 200}},
+			want: `
+billing GET /invoices/{id} INTERNAL 0s attempts=0 chain.name=billing operation=GET /invoices/{id} outcome=success policies=[]
+  breaker rejected INTERNAL 0s RED breaker.state=closed chain.name=billing error.type=recovering policy.name=fuse retry_after=9
+  GET CLIENT 0s attempt=1 http.response.status_code=200 outcome=success
+`,
+		},
+		{
+			name:     "a breaker that only observes would have rejected: an event, an attempt and nothing red",
+			policies: []middleware.Policy{observing()},
+			answers:  script{{10 * ms, 503}, {10 * ms, 503}, {10 * ms, 200}},
+			before:   2,
+			pause:    time.Second,
+			want: `
+billing GET /invoices/{id} INTERNAL 10ms attempts=1 chain.name=billing operation=GET /invoices/{id} outcome=success policies=["breaker"]
+  + 0s tidegate.policy.would_reject policy.name=breaker reason=circuit_open retry_after=9
+  GET CLIENT 10ms attempt=1 http.response.status_code=200 outcome=success
+`,
+		},
+		{
+			name:     "a breaker for each key: its events and its row name the key",
+			policies: []middleware.Policy{retry(), keyed()},
+			answers:  script{{10 * ms, 503}, {10 * ms, 503}},
+			want: `
+billing GET /invoices/{id} INTERNAL 620ms RED attempts=2 chain.name=billing error.type=503 operation=GET /invoices/{id} outcome=failure policies=["retry","keyed"] retry.stop_reason=not_retryable wait.duration=0.6
+  + 10ms tidegate.retry.scheduled attempt=1 error.type=503 policy.name=retry retry.delay=0.2 retry.delay_source=backoff
+  + 220ms tidegate.breaker.state_changed breaker.open_for=10 breaker.state.from=closed breaker.state.to=open error.type=503 policy.key=eu policy.name=breaker reason=consecutive_failures
+  + 220ms tidegate.retry.scheduled attempt=2 error.type=503 policy.name=retry retry.delay=0.4 retry.delay_source=backoff
+  + 620ms tidegate.retry.stopped attempt=3 error.type=circuit_open policy.name=retry retry.stop_reason=not_retryable
+  GET CLIENT 10ms RED attempt=1 error.type=503 http.response.status_code=503 outcome=failure
+  GET CLIENT 10ms RED attempt=2 error.type=503 http.request.resend_count=1 http.response.status_code=503 outcome=failure
+  breaker rejected INTERNAL 0s RED breaker.state=open chain.name=billing error.type=circuit_open policy.key=eu policy.name=breaker retry_after=9.6
+`,
+		},
+		{
+			name: "whatever else a policy for each key does",
+			policies: []middleware.Policy{emit(
+				middleware.Event{Kind: middleware.Waited, Policy: "bulkhead", Key: "eu", Wait: 2 * ms},
+				middleware.Event{Kind: middleware.TimedOut, Policy: "timeout", Key: "eu", Wait: time.Second},
+				middleware.Event{Kind: middleware.RetryStopped, Policy: "retry", Key: "eu", Attempt: 1, Reason: "exhausted"},
+				middleware.Event{Kind: middleware.HealthCheckFailed, Policy: "breaker", Key: "eu", Err: codedError{503}},
+				middleware.Event{Kind: middleware.WouldReject, Policy: "breaker", Key: "eu", Reason: "probe_limit"},
+			)},
+			answers: script{{10 * ms, 200}},
+			want: `
+billing GET /invoices/{id} INTERNAL 10ms attempts=1 chain.name=billing operation=GET /invoices/{id} outcome=success policies=[] retry.stop_reason=exhausted wait.duration=0.002
+  + 0s tidegate.timeout.exceeded policy.key=eu policy.name=timeout timeout.limit=1
+  + 0s tidegate.retry.stopped attempt=1 error.type=_OTHER policy.key=eu policy.name=retry retry.stop_reason=exhausted
+  + 0s tidegate.breaker.health_check_failed error.type=503 policy.key=eu policy.name=breaker
+  + 0s tidegate.policy.would_reject policy.key=eu policy.name=breaker reason=probe_limit
+  bulkhead wait INTERNAL 2ms chain.name=billing policy.key=eu policy.name=bulkhead wait.duration=0.002
+  GET CLIENT 10ms attempt=1 http.response.status_code=200 outcome=success
 `,
 		},
 		{

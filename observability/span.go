@@ -31,46 +31,57 @@ func (o *Observer) trace(ctx context.Context, c *call, e middleware.Event) {
 	}
 	switch e.Kind {
 	case middleware.Transition:
-		addEvent(span, eventStateChanged, e, transitionAttributes(e))
+		addEvent(span, eventStateChanged, e, transitionAttributes(e)...)
+	case middleware.HealthCheckFailed:
+		addEvent(span, eventCheckFailed, e, semconv.ErrorTypeKey.String(eventErrorType(e)))
 	case middleware.RetryScheduled:
-		addEvent(span, eventRetryScheduled, e, []attribute.KeyValue{
-			keyPolicy.String(e.Policy), keyAttempt.Int(e.Attempt),
-			keyDelay.Float64(e.Wait.Seconds()), keyDelaySource.String(e.Reason),
-			semconv.ErrorTypeKey.String(eventErrorType(e)),
-		})
+		addEvent(span, eventRetryScheduled, e,
+			keyAttempt.Int(e.Attempt), keyDelay.Float64(e.Wait.Seconds()), keyDelaySource.String(e.Reason),
+			semconv.ErrorTypeKey.String(eventErrorType(e)))
 	case middleware.RetryStopped:
-		addEvent(span, eventRetryStopped, e, []attribute.KeyValue{
-			keyPolicy.String(e.Policy), keyAttempt.Int(e.Attempt), keyStopReason.String(e.Reason),
-			semconv.ErrorTypeKey.String(eventErrorType(e)),
-		})
+		addEvent(span, eventRetryStopped, e,
+			keyAttempt.Int(e.Attempt), keyStopReason.String(e.Reason), semconv.ErrorTypeKey.String(eventErrorType(e)))
 	case middleware.TimedOut:
-		attributes := []attribute.KeyValue{keyPolicy.String(e.Policy), keyLimit.Float64(e.Wait.Seconds())}
+		attributes := []attribute.KeyValue{keyLimit.Float64(e.Wait.Seconds())}
 		if c != nil {
 			if scope := c.profile.scope(e); scope != "" {
 				attributes = append(attributes, keyLimitScope.String(scope))
 			}
 		}
-		addEvent(span, eventTimeout, e, attributes)
+		addEvent(span, eventTimeout, e, attributes...)
+	case middleware.WouldReject:
+		addEvent(span, eventWouldReject, e, append(retryAfter(e), keyReason.String(e.Reason))...)
 	case middleware.Waited:
-		_, row := o.tracer.Start(ctx, waitName(e), trace.WithTimestamp(e.Time.Add(-e.Wait)),
-			trace.WithAttributes(keyChain.String(e.Chain), keyPolicy.String(e.Policy), keyWait.Float64(e.Wait.Seconds())))
-		row.End(trace.WithTimestamp(e.Time))
+		o.row(ctx, waitName(e), e, e.Wait, keyWait.Float64(e.Wait.Seconds())).End(trace.WithTimestamp(e.Time))
 	case middleware.Rejected:
-		_, row := o.tracer.Start(ctx, rejectedName(e), trace.WithTimestamp(e.Time),
-			trace.WithAttributes(rejectedAttributes(e)...))
+		row := o.row(ctx, rejectedName(e), e, 0, rejectedAttributes(e)...)
 		row.SetStatus(codes.Error, "")
 		row.End(trace.WithTimestamp(e.Time))
 	}
 }
 
-func addEvent(span trace.Span, name string, e middleware.Event, attributes []attribute.KeyValue) {
-	span.AddEvent(name, trace.WithTimestamp(e.Time), trace.WithAttributes(attributes...))
+func addEvent(span trace.Span, name string, e middleware.Event, attributes ...attribute.KeyValue) {
+	span.AddEvent(name, trace.WithTimestamp(e.Time), trace.WithAttributes(policyAttributes(e)...), trace.WithAttributes(attributes...))
+}
+
+// row starts a span of what took until e.
+func (o *Observer) row(ctx context.Context, name string, e middleware.Event, took time.Duration, attributes ...attribute.KeyValue) trace.Span {
+	_, row := o.tracer.Start(ctx, name, trace.WithTimestamp(e.Time.Add(-took)), trace.WithAttributes(keyChain.String(e.Chain)),
+		trace.WithAttributes(policyAttributes(e)...), trace.WithAttributes(attributes...))
+	return row
+}
+
+// policyAttributes name the policy that e comes from.
+func policyAttributes(e middleware.Event) []attribute.KeyValue {
+	attributes := []attribute.KeyValue{keyPolicy.String(e.Policy)}
+	if e.Key != "" {
+		attributes = append(attributes, keyPolicyKey.String(e.Key))
+	}
+	return attributes
 }
 
 func transitionAttributes(e middleware.Event) []attribute.KeyValue {
-	attributes := []attribute.KeyValue{
-		keyPolicy.String(e.Policy), keyStateFrom.String(e.From), keyStateTo.String(e.To), keyReason.String(e.Reason),
-	}
+	attributes := []attribute.KeyValue{keyStateFrom.String(e.From), keyStateTo.String(e.To), keyReason.String(e.Reason)}
 	if e.Wait > 0 {
 		attributes = append(attributes, keyOpenFor.Float64(e.Wait.Seconds()))
 	}
@@ -81,19 +92,24 @@ func transitionAttributes(e middleware.Event) []attribute.KeyValue {
 }
 
 func rejectedAttributes(e middleware.Event) []attribute.KeyValue {
-	attributes := []attribute.KeyValue{
-		keyChain.String(e.Chain), keyPolicy.String(e.Policy), semconv.ErrorTypeKey.String(e.Reason),
-	}
-	if e.Wait > 0 {
-		attributes = append(attributes, keyRetryAfter.Float64(e.Wait.Seconds()))
-	}
+	attributes := append(retryAfter(e), semconv.ErrorTypeKey.String(e.Reason))
 	switch e.Reason {
 	case "circuit_open":
 		attributes = append(attributes, keyState.String("open"))
 	case "probe_limit":
 		attributes = append(attributes, keyState.String("half_open"))
+	case "recovering":
+		attributes = append(attributes, keyState.String("closed"))
 	}
 	return attributes
+}
+
+// retryAfter says when a refused call may come back, if that is known.
+func retryAfter(e middleware.Event) []attribute.KeyValue {
+	if e.Wait <= 0 {
+		return nil
+	}
+	return []attribute.KeyValue{keyRetryAfter.Float64(e.Wait.Seconds())}
 }
 
 // waitName and rejectedName name the row of a wait and of a refusal after the
@@ -107,7 +123,7 @@ func waitName(e middleware.Event) string {
 
 func rejectedName(e middleware.Event) string {
 	switch e.Reason {
-	case "circuit_open", "probe_limit":
+	case "circuit_open", "probe_limit", "recovering":
 		return "breaker rejected"
 	case "rate_limited":
 		return "rate limit rejected"

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -17,7 +18,7 @@ import (
 
 func TestBreakerLife(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := policies.NewBreaker(policies.BreakerConfig{FailureThreshold: 3, SuccessThreshold: 2, Timeout: 10 * time.Second, RecoveryTime: time.Minute})
+		b := policies.NewBreaker(policies.BreakerConfig{FailureThreshold: 3, SuccessThreshold: 2, Timeout: 10 * time.Second, RecoveryTime: time.Minute, RecoveryBackoff: 1})
 		var seen recorder
 		chain := middleware.NewChain("x", &seen, b)
 		do := func(op func(context.Context) error, want error, state policies.State) {
@@ -38,7 +39,7 @@ func TestBreakerLife(t *testing.T) {
 
 		opened := time.Now()
 		s := b.Status()
-		if s.Reason != "consecutive_failures" || s.Err != errBroken || !s.Since.Equal(opened) || !s.NextProbe.Equal(opened.Add(time.Minute)) || s.From != policies.Closed {
+		if s.Last.Reason != "consecutive_failures" || s.Last.Err != errBroken || !s.Since.Equal(opened) || !s.NextProbe.Equal(opened.Add(time.Minute)) || s.Last.From != policies.Closed {
 			t.Errorf("status %+v", s)
 		}
 		time.Sleep(20 * time.Second)
@@ -362,8 +363,11 @@ func TestALateResultIsNotTheCauseOfAProbe(t *testing.T) {
 		time.Sleep(time.Minute)
 		close(hold)
 		<-done
-		if s := b.Status(); s.Reason == "delay_elapsed" && s.Err != nil {
-			t.Errorf("%s is blamed on %v", s.Reason, s.Err)
+		if last := b.Status().Last; last.Reason != "consecutive_failures" || last.Err != errBroken {
+			t.Errorf("%s is blamed on %v", last.Reason, last.Err)
+		}
+		if err := chain.Do(t.Context(), succeed); err != nil || b.Status().Last.Reason != "delay_elapsed" || b.Status().Last.Err != nil {
+			t.Errorf("a probe: %v, %+v", err, b.Status().Last)
 		}
 	})
 }
@@ -381,13 +385,22 @@ func TestTransitionsByHandReachTheObserversOfTheOuterChain(t *testing.T) {
 }
 
 func TestAPanicCountsAsAFailure(t *testing.T) {
-	b := policies.NewBreaker(policies.BreakerConfig{FailureThreshold: 1})
-	chain := middleware.NewChain("x", b)
-	func() {
-		defer func() { _ = recover() }()
-		_ = chain.Do(t.Context(), func(context.Context) error { panic("boom") })
-	}()
-	if b.State() != policies.Open {
-		t.Errorf("the breaker is %v, want open", b.State())
+	for name, end := range map[string]func(){"panic": func() { panic("boom") }, "Goexit": runtime.Goexit} {
+		t.Run(name, func(t *testing.T) {
+			b := policies.NewBreaker(policies.BreakerConfig{FailureThreshold: 2})
+			chain := middleware.NewChain("x", b)
+			for n, want := range []policies.State{policies.Closed, policies.Open} {
+				done := make(chan struct{})
+				go func() {
+					defer close(done)
+					defer func() { _ = recover() }()
+					_ = chain.Do(context.WithoutCancel(t.Context()), func(context.Context) error { end(); return nil })
+				}()
+				<-done
+				if s := b.Status(); s.State != want || s.InFlight != 0 || n == 0 && s.Counts.Failures != 1 {
+					t.Errorf("after %d: %+v, want %v", n+1, s, want)
+				}
+			}
+		})
 	}
 }

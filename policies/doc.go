@@ -9,7 +9,8 @@
 // tidegate, which returns the error instead.
 //
 // All policies are safe for concurrent use, by several chains too: a policy that
-// is part of two chains has one state for both.
+// is part of two chains has one state for both. [Keyed] makes one of a policy for
+// each key.
 //
 // The order that is right for most chains, outermost first: Timeout for the whole
 // call, Retry, Breaker, RateLimit, Timeout for each attempt. Retry outside the

@@ -90,6 +90,9 @@ func (r *RateLimit) Execute(ctx context.Context, next middleware.Next) error {
 	return next.Do(ctx)
 }
 
+// idle reports whether all turns are there, as in a new RateLimit.
+func (r *RateLimit) idle() bool { return r.limiter.Tokens() >= float64(r.limiter.Burst()) }
+
 // reserve takes the next turn, or says why the call may not wait for it. wait is
 // how long until that turn.
 func (r *RateLimit) reserve(ctx context.Context) (turn *rate.Reservation, wait time.Duration, refused error) {

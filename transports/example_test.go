@@ -1,6 +1,7 @@
 package transports_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -67,4 +68,33 @@ func ExampleWithClassifier() {
 	resp.Body.Close()
 	fmt.Println(resp.Status)
 	// Output: 200 OK
+}
+
+// A breaker for each host: one host's failures are its own. The key of a request is
+// its scheme and host.
+func Example_breakerPerHost() {
+	good := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") }))
+	defer good.Close()
+	bad := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusBadGateway) }))
+	defer bad.Close()
+
+	perHost := policies.NewKeyed(policies.KeyedConfig{}, func(key string) *policies.Breaker {
+		return policies.NewBreaker(policies.BreakerConfig{Key: key, FailureThreshold: 1})
+	})
+	client := transports.Client(nil, middleware.NewChain("mirrors", perHost))
+	for _, url := range []string{bad.URL + "/a", good.URL + "/a", bad.URL + "/b"} {
+		resp, err := client.Get(url)
+		if err != nil {
+			fmt.Println("refused:", errors.Is(err, middleware.ErrOpen))
+			continue
+		}
+		resp.Body.Close()
+		fmt.Println(resp.StatusCode)
+	}
+	fmt.Println(perHost.For(bad.URL).State(), perHost.For(good.URL).State())
+	// Output:
+	// 502
+	// 200
+	// refused: true
+	// open closed
 }

@@ -1,0 +1,358 @@
+package policies
+
+import (
+	"context"
+	"errors"
+	"hash/maphash"
+	"io"
+	"iter"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tidegate-go/tidegate/middleware"
+)
+
+// Defaults of [KeyedConfig].
+const (
+	DefaultMaxKeys = 1000
+	DefaultKeyIdle = 10 * time.Minute
+)
+
+// OverflowKey is the key of the policy that a [Keyed] uses for new keys while it is
+// full.
+const OverflowKey = "_overflow"
+
+// KeyedConfig are the settings of a [Keyed].
+type KeyedConfig struct {
+	// Name stands in the list of the policies of a chain. Empty means "keyed".
+	Name string
+
+	// Key returns the key of a call: a host, a bucket, a repository. Nil means the Key
+	// of its [middleware.Operation]. Calls without a key share the one of "".
+	Key func(ctx context.Context) string
+
+	// Max is how many keys there are at the most, besides OverflowKey. Zero means
+	// DefaultMaxKeys.
+	Max int
+
+	// Idle is how long a key must have been unused, since the end of its last call, to
+	// be dropped. It happens after once to twice that time, when another key comes. Zero
+	// means DefaultKeyIdle.
+	Idle time.Duration
+}
+
+// Validate returns a *SettingError for each setting outside its range.
+func (c KeyedConfig) Validate() error {
+	k := check{config: "KeyedConfig"}
+	k.count("Max", c.Max)
+	k.duration("Idle", c.Idle)
+	return k.err()
+}
+
+// A Keyed is a policy that consists of one policy for each key, so that one host
+// that fails does not close the way to the others:
+//
+//	perHost := policies.NewKeyed(policies.KeyedConfig{}, func(key string) *policies.Breaker {
+//		return policies.NewBreaker(policies.BreakerConfig{Key: key})
+//	})
+//
+// The number of keys is bounded. Keys that are idle are dropped, but never one whose
+// calls are in flight (a streamed result does not count), nor a [Breaker] that is not
+// closed or that somebody has set by hand, nor a [RateLimit] that is not full. When Max
+// keys are there, further ones share the policy of OverflowKey: so a host that is gone for
+// good keeps its open breaker and its place, and Max should be well above the number of
+// keys that outsiders cannot choose.
+//
+// Give Keyed policies, not chains, if observers are to hear of them: a chain has its
+// own. What is said of a Breaker and a RateLimit holds for those in chains too, but not for
+// those hidden in a policy of another kind.
+type Keyed[P middleware.Policy] struct {
+	config KeyedConfig // complete
+	make   func(key string) P
+	seed   maphash.Seed
+	epoch  time.Time
+	shards [32]keyShard[P]
+
+	mu       sync.Mutex // taken before that of a shard
+	size     int
+	swept    time.Duration
+	overflow *keyEntry[P]
+	home     *middleware.Chain // for policies to come, see Attach
+	closed   bool
+}
+
+type keyShard[P middleware.Policy] struct {
+	mu      sync.RWMutex
+	entries map[string]*keyEntry[P]
+}
+
+type keyEntry[P middleware.Policy] struct {
+	policy P
+	calls  atomic.Int64 // in flight
+	used   atomic.Bool  // since the last sweep
+}
+
+// NewKeyed returns a Keyed that calls make for each new key. make must be safe for
+// concurrent use and may be called more than once for a key.
+// NewKeyed panics if the settings are not valid, or make is nil.
+func NewKeyed[P middleware.Policy](c KeyedConfig, make func(key string) P) *Keyed[P] {
+	must(c.Validate())
+	if make == nil {
+		panic(errors.New("policies: NewKeyed: the function that makes a policy is nil"))
+	}
+	c.Name = or(c.Name, "keyed")
+	c.Max = or(c.Max, DefaultMaxKeys)
+	c.Idle = or(c.Idle, DefaultKeyIdle)
+	if c.Key == nil {
+		c.Key = func(ctx context.Context) string { return middleware.OperationOf(ctx).Key }
+	}
+	return &Keyed[P]{config: c, make: make, seed: maphash.MakeSeed(), epoch: time.Now()}
+}
+
+// Name returns the name of the policy.
+func (k *Keyed[P]) Name() string { return k.config.Name }
+
+// Execute implements [middleware.Policy].
+func (k *Keyed[P]) Execute(ctx context.Context, next middleware.Next) error {
+	e := k.enter(k.config.Key(ctx))
+	defer e.leave()
+	return e.policy.Execute(ctx, next)
+}
+
+// For returns the policy of a key, as a call with that key would get it: if there is
+// none, it is made. All only lists. Do not keep what For returns: when the key has been
+// idle, another policy may take its place.
+func (k *Keyed[P]) For(key string) P {
+	e := k.enter(key)
+	defer e.leave()
+	return e.policy
+}
+
+// All returns the keys that there are, with their policies, sorted by key.
+func (k *Keyed[P]) All() iter.Seq2[string, P] {
+	return func(yield func(string, P) bool) {
+		all := k.snapshot()
+		for _, key := range slices.Sorted(maps.Keys(all)) {
+			if !yield(key, all[key]) {
+				return
+			}
+		}
+	}
+}
+
+func (k *Keyed[P]) snapshot() map[string]P {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	all := make(map[string]P, k.size+1)
+	if k.overflow != nil {
+		all[OverflowKey] = k.overflow.policy
+	}
+	for i := range k.shards {
+		s := &k.shards[i]
+		s.mu.RLock()
+		for key, e := range s.entries {
+			all[key] = e.policy
+		}
+		s.mu.RUnlock()
+	}
+	return all
+}
+
+// Attach tells the policies of all keys of the chain. Those to come are told of the
+// newest chain that has observers.
+func (k *Keyed[P]) Attach(c *middleware.Chain) {
+	k.mu.Lock()
+	if c.Observed() {
+		k.home = c
+	}
+	k.mu.Unlock()
+	for _, p := range k.snapshot() {
+		attach(p, c)
+	}
+}
+
+func attach(p middleware.Policy, c *middleware.Chain) {
+	if a, ok := p.(middleware.Attacher); ok {
+		a.Attach(c)
+	}
+}
+
+// Close closes the policies of all keys that have a method Close, those of keys to come
+// too, and returns the errors, joined.
+func (k *Keyed[P]) Close() error {
+	k.mu.Lock()
+	k.closed = true
+	k.mu.Unlock()
+	var errs []error
+	for _, p := range k.snapshot() {
+		errs = append(errs, closePolicy(p))
+	}
+	return errors.Join(errs...)
+}
+
+func closePolicy(p middleware.Policy) error {
+	switch p := p.(type) {
+	case io.Closer:
+		return p.Close()
+	case *middleware.Chain:
+		var errs []error
+		for _, p := range p.Policies() {
+			errs = append(errs, closePolicy(p))
+		}
+		return errors.Join(errs...)
+	default:
+		return nil
+	}
+}
+
+func (k *Keyed[P]) shard(key string) *keyShard[P] {
+	return &k.shards[maphash.String(k.seed, key)%uint64(len(k.shards))]
+}
+
+// enter returns the entry of a key, with one more call in flight.
+func (k *Keyed[P]) enter(key string) *keyEntry[P] {
+	s := k.shard(key)
+	if e := s.enter(key); e != nil {
+		return e
+	}
+	if key == OverflowKey || !k.reserve() {
+		return k.enterOverflow()
+	}
+	made := false
+	defer func() {
+		if !made { // make panicked
+			k.release()
+		}
+	}()
+	p := k.make(key)
+	made = true
+	e := &keyEntry[P]{policy: p}
+	return k.settle(e, func() *keyEntry[P] {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if first := s.entries[key]; first != nil {
+			k.size--
+			return first
+		}
+		if s.entries == nil {
+			s.entries = make(map[string]*keyEntry[P])
+		}
+		s.entries[key] = e
+		return e
+	})
+}
+
+// settle puts a new entry in its place, unless add says that somebody else was
+// first, and returns the one that is there, with one more call in flight.
+func (k *Keyed[P]) settle(e *keyEntry[P], add func() *keyEntry[P]) *keyEntry[P] {
+	k.mu.Lock()
+	there := add()
+	there.enter()
+	home, closed := k.home, k.closed
+	k.mu.Unlock()
+	if there == e && home != nil {
+		attach(e.policy, home)
+	}
+	if there != e || closed {
+		_ = closePolicy(e.policy) // nobody is there to hear of it
+	}
+	return there
+}
+
+// enter returns nil if there is no such key.
+func (s *keyShard[P]) enter(key string) *keyEntry[P] {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	e := s.entries[key]
+	if e != nil {
+		e.enter()
+	}
+	return e
+}
+
+func (e *keyEntry[P]) enter() { e.calls.Add(1) }
+
+// leave marks the entry as used: it is idle from the end of a call on.
+func (e *keyEntry[P]) leave() {
+	if !e.used.Load() {
+		e.used.Store(true)
+	}
+	e.calls.Add(-1)
+}
+
+// reserve makes room for one more key, if it can.
+func (k *Keyed[P]) reserve() bool {
+	k.mu.Lock()
+	var dropped []P
+	if now := time.Since(k.epoch); now-k.swept >= k.config.Idle {
+		k.swept = now
+		dropped = k.sweep()
+	}
+	free := k.size < k.config.Max
+	if free {
+		k.size++
+	}
+	k.mu.Unlock()
+	for _, p := range dropped {
+		_ = closePolicy(p) // nobody is there to hear of it
+	}
+	return free
+}
+
+func (k *Keyed[P]) release() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.size--
+}
+
+// sweep drops the entries that have not been used since the sweep before. The lock
+// is held.
+func (k *Keyed[P]) sweep() (dropped []P) {
+	for i := range k.shards {
+		s := &k.shards[i]
+		s.mu.Lock()
+		for key, e := range s.entries {
+			if !e.used.Swap(false) && e.calls.Load() == 0 && idle(e.policy) {
+				delete(s.entries, key)
+				dropped = append(dropped, e.policy)
+				k.size--
+			}
+		}
+		s.mu.Unlock()
+	}
+	return dropped
+}
+
+// idle reports whether a policy may be dropped: one made anew is in the same state.
+func idle(p middleware.Policy) bool {
+	switch p := p.(type) {
+	case interface{ idle() bool }: // a Breaker, a RateLimit, or what embeds one
+		return p.idle()
+	case *middleware.Chain:
+		return !slices.ContainsFunc(p.Policies(), func(p middleware.Policy) bool { return !idle(p) })
+	default:
+		return true
+	}
+}
+
+func (k *Keyed[P]) enterOverflow() *keyEntry[P] {
+	k.mu.Lock()
+	e := k.overflow
+	if e != nil {
+		e.enter()
+	}
+	k.mu.Unlock()
+	if e != nil {
+		return e
+	}
+	e = &keyEntry[P]{policy: k.make(OverflowKey)}
+	return k.settle(e, func() *keyEntry[P] {
+		if k.overflow == nil {
+			k.overflow = e
+		}
+		return k.overflow
+	})
+}

@@ -15,76 +15,66 @@ import (
 	"github.com/tidegate-go/tidegate/policies"
 )
 
-func succeed(context.Context) error { return nil }
-
-// BenchmarkPassThrough is the cost of the chain itself: four policies that only
-// let the call through. Wrapped is the same by closures built for each call.
-func BenchmarkPassThrough(b *testing.B) {
+// BenchmarkChain is a call that succeeds at once, through several policies.
+func BenchmarkChain(b *testing.B) {
 	pass := middleware.PolicyFunc(func(ctx context.Context, next middleware.Next) error { return next.Do(ctx) })
-	b.Run("tidegate", func(b *testing.B) {
-		chain := middleware.NewChain("x", pass, pass, pass, pass)
-		b.ReportAllocs()
-		for b.Loop() {
-			_ = chain.Do(b.Context(), succeed)
-		}
-	})
-	b.Run("closures", func(b *testing.B) {
-		type op func(context.Context) error
-		layers := make([]func(context.Context, op) error, 4)
-		for i := range layers {
-			layers[i] = func(ctx context.Context, next op) error { return next(ctx) }
-		}
-		b.ReportAllocs()
-		for b.Loop() {
-			var run op = succeed
-			for _, layer := range layers {
-				next := run
-				run = func(ctx context.Context) error { return layer(ctx, next) }
-			}
-			_ = run(b.Context())
-		}
-	})
+	for _, row := range []struct {
+		name string
+		call call
+	}{
+		// The chain itself: policies that only let the call through.
+		{"4 pass through/tidegate", tidegateCall(middleware.NewChain("x", pass, pass, pass, pass))},
+		{"4 pass through/closures", closures(4)},
+
+		{"retry breaker rate limit/tidegate", tidegateCall(middleware.NewChain("x", retry(), newTidegate(workload{threshold: 5}), rateLimit()))},
+		{"retry breaker rate limit/failsafe-go", failsafeCall(failsafe.With(peerRetry(), peerBreaker(), peerRateLimit()))},
+
+		{"timeout retry breaker rate limit/tidegate", tidegateCall(middleware.NewChain("x",
+			policies.NewTimeout(policies.TimeoutConfig{}), retry(), newTidegate(workload{threshold: 5}), rateLimit()))},
+		{"timeout retry breaker rate limit/failsafe-go", failsafeCall(failsafe.With(
+			timeout.New[any](30*time.Second), peerRetry(), peerBreaker(), peerRateLimit()))},
+
+		// With an operation that waits for the end of its context, as an HTTP request does.
+		{"the same, and the operation asks for ctx.Done/tidegate", waits(middleware.NewChain("x",
+			policies.NewTimeout(policies.TimeoutConfig{}), retry(), newTidegate(workload{threshold: 5}), rateLimit()))},
+		{"the same, and the operation asks for ctx.Done/failsafe-go", failsafeWaits(failsafe.With(
+			timeout.New[any](30*time.Second), peerRetry(), peerBreaker(), peerRateLimit()))},
+	} {
+		b.Run(row.name, func(b *testing.B) { measure(b, row.call, workload{}) })
+	}
 }
 
-// BenchmarkThreePolicies is a call through retry, breaker and rate limit that
-// succeeds at once.
-func BenchmarkThreePolicies(b *testing.B) {
-	b.Run("tidegate", func(b *testing.B) {
-		chain := middleware.NewChain("x", retry(), breaker(), rateLimit())
-		b.ReportAllocs()
-		for b.Loop() {
-			_ = chain.Do(b.Context(), succeed)
+// closures lets a call through layers that are functions, built for each call.
+func closures(n int) call {
+	type op func(context.Context) error
+	layers := make([]func(context.Context, op) error, n)
+	for i := range layers {
+		layers[i] = func(ctx context.Context, next op) error { return next(ctx) }
+	}
+	return func(ctx context.Context, _ bool) error {
+		var run op = succeed
+		for _, layer := range layers {
+			next := run
+			run = func(ctx context.Context) error { return layer(ctx, next) }
 		}
-	})
-	b.Run("failsafe-go", func(b *testing.B) {
-		executor := failsafe.With[any](peerRetry(), peerBreaker(), peerRateLimit())
-		b.ReportAllocs()
-		for b.Loop() {
-			_ = executor.WithContext(b.Context()).Run(func() error { return nil })
-		}
-	})
+		return run(ctx)
+	}
 }
 
-// BenchmarkFourPolicies has a timeout around them.
-func BenchmarkFourPolicies(b *testing.B) {
-	b.Run("tidegate", func(b *testing.B) {
-		chain := middleware.NewChain("x", policies.NewTimeout(policies.TimeoutConfig{}), retry(), breaker(), rateLimit())
-		b.ReportAllocs()
-		for b.Loop() {
-			_ = chain.Do(b.Context(), succeed)
-		}
-	})
-	b.Run("failsafe-go", func(b *testing.B) {
-		executor := failsafe.With[any](timeout.New[any](30*time.Second), peerRetry(), peerBreaker(), peerRateLimit())
-		b.ReportAllocs()
-		for b.Loop() {
-			_ = executor.WithContext(b.Context()).Run(func() error { return nil })
-		}
-	})
+func waits(chain *middleware.Chain) call {
+	return func(ctx context.Context, _ bool) error { return chain.Do(ctx, succeedUnlessDone) }
 }
 
-func retry() middleware.Policy   { return policies.NewRetry(policies.RetryConfig{}) }
-func breaker() middleware.Policy { return policies.NewBreaker(policies.BreakerConfig{}) }
+func succeedUnlessDone(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	default:
+		return nil
+	}
+}
+
+func retry() middleware.Policy { return policies.NewRetry(policies.RetryConfig{}) }
 func rateLimit() middleware.Policy {
 	return policies.NewRateLimit(policies.RateLimitConfig{Rate: 1e9, Burst: 1e9})
 }

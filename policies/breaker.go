@@ -120,11 +120,13 @@ func (b *Breaker) pass(ctx context.Context, next middleware.Next, g *gate, began
 		}
 	}()
 	err = next.Do(ctx)
-	returned = true
 	if err != nil {
-		b.count(ctx, next, g, c, began, middleware.VerdictOf(err), err)
+		v := middleware.VerdictOf(err) // asks the error, which may panic too
+		returned = true
+		b.count(ctx, next, g, c, began, v, err)
 		return err
 	}
+	returned = true
 	if reason := b.record(g, c, began, false); reason != "" {
 		b.trip(g, origin{ctx: ctx, chain: next.Chain(), reason: reason})
 	}
@@ -154,15 +156,15 @@ func (b *Breaker) record(g *gate, c *cohort, began int64, failed bool) (reason s
 	if g.window != nil {
 		g.window.record(now, failed, slow)
 	}
+	if slow { // before the call itself, see tally
+		g.slow.Add(1)
+	}
 	g.running.leave(c, !failed)
 	if !failed && g.running.span > 0 {
 		g.successes.Add(1)
 	}
 	if failed {
 		g.failures.Add(1)
-	}
-	if slow {
-		g.slow.Add(1)
 	}
 	switch {
 	case failed:

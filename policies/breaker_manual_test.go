@@ -515,3 +515,48 @@ func TestASlowObserverMakesNoRetryAfterWrong(t *testing.T) {
 		}
 	})
 }
+
+// A reset that is no transition keeps the trace of the last one, even if an observer
+// tells it only afterwards.
+func TestAResetKeepsTheTrace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		id := func(context.Context) string { return "" }
+		b := policies.NewBreaker(policies.BreakerConfig{FailureThreshold: 1, SuccessThreshold: 1, Timeout: time.Second})
+		chain := middleware.NewChain("x", tracer{func(context.Context, middleware.Event) {}, func(ctx context.Context) string { return id(ctx) }}, b)
+		_ = chain.Do(t.Context(), fail)
+		time.Sleep(time.Second)
+		id = func(context.Context) string { <-release; return "closing" }
+		go func() { _ = chain.Do(context.WithoutCancel(t.Context()), succeed) }()
+		synctest.Wait()
+		b.Reset()
+		close(release)
+		synctest.Wait()
+		if last := b.Status().Last; last.Reason != "probe_succeeded" || last.TraceID != "closing" {
+			t.Errorf("%+v", last)
+		}
+	})
+}
+
+// An error that panics when it is asked what it is counts as a failure, like a panic of
+// the operation.
+func TestAnErrorThatPanics(t *testing.T) {
+	b := policies.NewBreaker(policies.BreakerConfig{FailureThreshold: 1})
+	chain := middleware.NewChain("x", b)
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("the panic is lost")
+			}
+		}()
+		_ = chain.Do(t.Context(), func(context.Context) error { return panicError{} })
+	}()
+	if s := b.Status(); s.State != policies.Open || s.InFlight != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+type panicError struct{}
+
+func (panicError) Error() string { return "panics" }
+func (panicError) Unwrap() error { panic("unwrap") }

@@ -82,8 +82,10 @@ func (b *Breaker) Status() BreakerStatus {
 		Last:       g.last,
 	}
 	s.FailureRate, s.SlowRate = g.rates(&b.config, now)
-	if id := g.trace.Load(); id != nil {
-		s.Last.TraceID = *id
+	if g.trace != nil {
+		if id := g.trace.Load(); id != nil {
+			s.Last.TraceID = *id
+		}
 	}
 	if g.state.plain() == Open {
 		s.NextProbe = g.since.Add(time.Duration(g.until - g.begin))

@@ -19,9 +19,9 @@ type gate struct {
 	generation uint64
 	begin      int64 // by the breaker's clock
 	since      time.Time
-	last       Transition             // without its trace
-	trace      atomic.Pointer[string] // of last, once an observer has told it
-	opened     time.Time              // the beginning of the outage
+	last       Transition              // without its trace
+	trace      *atomic.Pointer[string] // of last, once an observer has told it
+	opened     time.Time               // the beginning of the outage
 
 	passes atomic.Bool  // calls need not ask
 	hold   atomic.Int64 // until then no call need ask

@@ -52,11 +52,11 @@ func (h *healthCheck) run() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("the health check panicked: %v", p)
 		}
+		defer h.quietly(b.deliver)
+		defer func() { h.end(err) }()
 		if err != nil && h.current() {
 			h.emitFailure(err) // before the next check may come
 		}
-		h.end(err)
-		h.quietly(b.deliver)
 	}()
 	ctx, cancel := context.WithTimeout(h.ctx, min(b.config.HealthInterval, time.Duration(h.gate.until-b.now())))
 	defer cancel()
@@ -75,7 +75,7 @@ func (h *healthCheck) begin() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
-	case b.check != h:
+	case b.check != h, b.now() >= h.gate.until:
 		return false
 	case b.checking:
 		h.again()

@@ -359,3 +359,25 @@ func TestAHealthCheckThatPassesTooLateHasFailed(t *testing.T) {
 		})
 	}
 }
+
+// An observer that ends the goroutine of a health check ends no check but that one.
+func TestAnObserverThatEndsTheGoroutine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		checks := 0
+		b, _ := opened(t, checked(func(context.Context) error {
+			if checks++; checks < 3 {
+				return errBroken
+			}
+			return nil
+		}), middleware.ObserverFunc(func(_ context.Context, e middleware.Event) {
+			if e.Kind == middleware.HealthCheckFailed {
+				runtime.Goexit()
+			}
+		}))
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if b.State() != policies.Closed || checks != 3 {
+			t.Errorf("the breaker is %v after %d checks", b.State(), checks)
+		}
+	})
+}

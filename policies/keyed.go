@@ -218,47 +218,62 @@ func (k *Keyed[P]) enter(key string) *keyEntry[P] {
 	if e := s.enter(key); e != nil {
 		return e
 	}
-	if key == OverflowKey || !k.reserve() {
+	if key == OverflowKey || !k.room() {
 		return k.enterOverflow()
 	}
-	made := false
-	defer func() {
-		if !made { // make panicked
-			k.release()
-		}
-	}()
-	p := k.make(key)
-	made = true
-	e := &keyEntry[P]{policy: p}
-	return k.settle(e, func() *keyEntry[P] {
+	there := k.settle(&keyEntry[P]{policy: k.make(key)}, func(e *keyEntry[P]) *keyEntry[P] {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if first := s.entries[key]; first != nil {
-			k.size--
 			return first
+		}
+		if k.size >= k.config.Max {
+			return nil
 		}
 		if s.entries == nil {
 			s.entries = make(map[string]*keyEntry[P])
 		}
 		s.entries[key] = e
+		k.size++
 		return e
 	})
+	if there == nil { // others took the room meanwhile
+		return k.enterOverflow()
+	}
+	return there
 }
 
 // settle puts a new entry in its place, unless add says that somebody else was
-// first, and returns the one that is there, with one more call in flight.
-func (k *Keyed[P]) settle(e *keyEntry[P], add func() *keyEntry[P]) *keyEntry[P] {
+// first or that there is no room, and returns the one that is there, if any, with one
+// more call in flight.
+func (k *Keyed[P]) settle(e *keyEntry[P], add func(*keyEntry[P]) *keyEntry[P]) *keyEntry[P] {
 	k.mu.Lock()
-	there := add()
-	there.enter()
+	there := add(e)
+	if there != nil {
+		there.enter()
+	}
 	home, closed := k.home, k.closed
 	k.mu.Unlock()
-	if there == e && home != nil {
+	done := false
+	defer func() {
+		if !done && there != nil { // Attach or Close panicked
+			there.leave()
+		}
+	}()
+	for there == e && home != nil {
 		attach(e.policy, home)
+		k.mu.Lock()
+		newest := k.home
+		k.mu.Unlock()
+		if newest == home {
+			break
+		}
+		home = newest
 	}
 	if there != e || closed {
 		_ = closePolicy(e.policy) // nobody is there to hear of it
 	}
+	done = true
 	return there
 }
 
@@ -283,8 +298,8 @@ func (e *keyEntry[P]) leave() {
 	e.calls.Add(-1)
 }
 
-// reserve makes room for one more key, if it can.
-func (k *Keyed[P]) reserve() bool {
+// room reports whether there is room for one more key, after it has looked for some.
+func (k *Keyed[P]) room() bool {
 	k.mu.Lock()
 	var dropped []P
 	if now := time.Since(k.epoch); now-k.swept >= k.config.Idle {
@@ -292,20 +307,11 @@ func (k *Keyed[P]) reserve() bool {
 		dropped = k.sweep()
 	}
 	free := k.size < k.config.Max
-	if free {
-		k.size++
-	}
 	k.mu.Unlock()
 	for _, p := range dropped {
 		_ = closePolicy(p) // nobody is there to hear of it
 	}
 	return free
-}
-
-func (k *Keyed[P]) release() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.size--
 }
 
 // sweep drops the entries that have not been used since the sweep before. The lock
@@ -348,8 +354,7 @@ func (k *Keyed[P]) enterOverflow() *keyEntry[P] {
 	if e != nil {
 		return e
 	}
-	e = &keyEntry[P]{policy: k.make(OverflowKey)}
-	return k.settle(e, func() *keyEntry[P] {
+	return k.settle(&keyEntry[P]{policy: k.make(OverflowKey)}, func(e *keyEntry[P]) *keyEntry[P] {
 		if k.overflow == nil {
 			k.overflow = e
 		}

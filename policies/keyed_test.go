@@ -418,3 +418,63 @@ func TestTheOverflowTakesNoRoom(t *testing.T) {
 		t.Errorf("keys %q", got)
 	}
 }
+
+// However many first calls of a key come at once, they need room for one.
+func TestFirstCallsOfAKeyNeedRoomForOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var both sync.WaitGroup
+		both.Add(2)
+		k := policies.NewKeyed(policies.KeyedConfig{Max: 1}, func(key string) *policies.Breaker {
+			if key == "a" {
+				both.Done()
+				both.Wait()
+			}
+			return policies.NewBreaker(policies.BreakerConfig{Key: key})
+		})
+		chain := middleware.NewChain("x", k)
+		var calls sync.WaitGroup
+		for range 2 {
+			calls.Go(func() { _ = chain.Do(to(t, "a"), succeed) })
+		}
+		calls.Wait()
+		if got := list(k); got != "a" {
+			t.Errorf("keys %q, want a alone", got)
+		}
+	})
+}
+
+// A Close that panics takes no room away.
+func TestAClosePanicTakesNoRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		panics := true
+		k := policies.NewKeyed(policies.KeyedConfig{Max: 1, Idle: time.Minute}, func(string) panicCloser {
+			return panicCloser{func(ctx context.Context, next middleware.Next) error { return next.Do(ctx) }, &panics}
+		})
+		k.For("a")
+		time.Sleep(time.Minute)
+		k.For("b") // a has been used
+		time.Sleep(time.Minute)
+		func() {
+			defer func() { _ = recover() }()
+			k.For("c") // drops a
+		}()
+		panics = false
+		k.For("d")
+		keys := slices.Sorted(maps.Keys(maps.Collect(k.All())))
+		if !slices.Contains(keys, "d") {
+			t.Errorf("keys %q, want d among them", keys)
+		}
+	})
+}
+
+type panicCloser struct {
+	middleware.PolicyFunc
+	panics *bool
+}
+
+func (c panicCloser) Close() error {
+	if *c.panics {
+		panic("close")
+	}
+	return nil
+}

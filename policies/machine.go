@@ -51,8 +51,8 @@ func (b *Breaker) trip(g *gate, by origin) {
 		})
 	}
 	b.mu.Unlock()
+	defer b.deliver()
 	by.findTrace()
-	b.deliver()
 }
 
 // drive turns to the machine because of by. The lock is held.

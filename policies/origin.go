@@ -18,7 +18,8 @@ type origin struct {
 }
 
 // findTrace asks the observers for the trace of a transition, once it has happened:
-// one that blocks or panics must not keep the breaker from what it has to do.
+// one that blocks or panics must not keep the breaker from it. The event waits for the
+// answer.
 func (o *origin) findTrace() {
 	if o.gate == nil || o.err == nil && o.reason == "delay_elapsed" {
 		return

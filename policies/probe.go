@@ -104,6 +104,6 @@ func (b *Breaker) settle(p *probe, by origin, result error) {
 		b.drive(&by, func() { b.end(p, result) })
 	}
 	b.mu.Unlock()
+	defer b.deliver()
 	by.findTrace()
-	b.deliver()
 }

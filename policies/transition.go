@@ -1,6 +1,7 @@
 package policies
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -59,10 +60,11 @@ func (b *Breaker) move(to State) {
 	g := b.newGate(to, old)
 	if to == old.state { // counts begin anew, and that is all
 		g.last, g.since = old.last, old.since
-		g.trace.Store(old.trace.Load())
+		g.trace = old.trace
 		b.replace(g)
 		return
 	}
+	g.trace = new(atomic.Pointer[string])
 	b.cause.gate = g
 	g.last = Transition{
 		Time: g.since, From: old.state, To: to,

@@ -31,9 +31,11 @@ type window interface {
 	tally(now int64) tally
 }
 
-// A tally is what a window holds. Calls are counted before failures and slow calls
-// when they are recorded, and after them when they are summed up, so that others which
-// come in between make no share larger than it was.
+// A tally is what a window holds. What comes in between while it is summed up, or while
+// a bucket begins, makes no share of failures larger than it was, because calls are
+// looked at last; and the share of slow calls by no more than the calls that are being
+// counted just then, because a call is slow before it is counted, and a bucket looks at
+// the slow ones last.
 type tally struct{ calls, failures, slow int64 }
 
 func newWindow(c *BreakerConfig, of *counters, now int64) window {
@@ -72,8 +74,7 @@ func newTimeWindow(length, buckets int64, of *counters, now int64) *timeWindow {
 	return w
 }
 
-// bucket returns a bucket that begins. Successes are looked at first, so that no share
-// is made larger by what comes in between.
+// bucket returns a bucket that begins. The order in which it looks matters, see tally.
 func (w *timeWindow) bucket(begin int64) *bucket {
 	return &bucket{
 		begin: begin, successes: w.of.succeeded(), failures: uint32(w.of.failures.Load()), slow: uint32(w.of.slow.Load()),
@@ -116,6 +117,7 @@ func (w *timeWindow) tally(now int64) tally {
 	t := tally{slow: int64(uint32(w.of.slow.Load()) - oldest.slow)}
 	t.failures = int64(uint32(w.of.failures.Load()) - oldest.failures)
 	t.calls = t.failures + (w.of.succeeded()-oldest.successes)&(manySuccesses-1)
+	t.slow = min(t.slow, t.calls)
 	return t
 }
 

@@ -282,3 +282,25 @@ func TestASumDuringRecordingIsNoLargerThanTheTruth(t *testing.T) {
 		})
 	}
 }
+
+// A bucket that begins while a slow call is being counted holds no more slow calls than
+// calls.
+func TestSlowCallsAreNeverMoreThanCalls(t *testing.T) {
+	r := newRecorded(10, 10, 0)
+	var wg sync.WaitGroup
+	for g := range 4 {
+		wg.Go(func() {
+			for i := range 20_000 {
+				now := int64(i/4*4 + g)
+				r.window.record(now, false, true)
+				r.counters.slow.Add(1)
+				r.counters.successes.Add(1)
+				if n := r.tally(now); n.slow > n.calls || n.calls < 0 || n.slow < 0 {
+					t.Errorf("%+v", n)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}

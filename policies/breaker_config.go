@@ -55,8 +55,8 @@ type BreakerConfig struct {
 
 	// Window is the length of the window of the rates, which moves on by a bucket
 	// at a time: there are Buckets of them. Zero means DefaultWindow and DefaultBuckets
-	// when there is a rate and no WindowCalls. WindowCalls makes it the newest so many
-	// calls instead, up to 65536, which each failure adds up by 64 at a time.
+	// when there is a rate and no WindowCalls. WindowCalls makes it so many of the newest
+	// calls instead, up to 65536; a failure then costs a step for each 64 of them.
 	Window      time.Duration
 	Buckets     int
 	WindowCalls int

@@ -275,11 +275,12 @@ func TestObserversRunOutsideOfTheLock(t *testing.T) {
 	}
 }
 
-func TestTransitionsAreDeliveredInOrder(t *testing.T) {
-	b := policies.NewBreaker(policies.BreakerConfig{FailureThreshold: 1, SuccessThreshold: 1, Timeout: 1})
+// inOrder is an observer that fails the test when a transition does not begin where
+// the one before it ended. It counts them in n.
+func inOrder(t *testing.T, n *atomic.Int64) middleware.Policy {
 	var mu sync.Mutex
-	last := "closed"
-	chain := middleware.NewChain("x", middleware.ObserverFunc(func(_ context.Context, e middleware.Event) {
+	last := policies.Closed.String()
+	return middleware.ObserverFunc(func(_ context.Context, e middleware.Event) {
 		if e.Kind != middleware.Transition {
 			return
 		}
@@ -289,7 +290,13 @@ func TestTransitionsAreDeliveredInOrder(t *testing.T) {
 			t.Errorf("a transition from %s after one to %s", e.From, last)
 		}
 		last = e.To
-	}), b)
+		n.Add(1)
+	})
+}
+
+func TestTransitionsAreDeliveredInOrder(t *testing.T) {
+	b := policies.NewBreaker(policies.BreakerConfig{FailureThreshold: 1, SuccessThreshold: 1, Timeout: 1})
+	chain := middleware.NewChain("x", inOrder(t, new(atomic.Int64)), b)
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {

@@ -52,11 +52,14 @@ func ExampleBreaker_healthCheck() {
 		Ramp:             time.Hour,
 	})
 	defer breaker.Close() // ends a check that still runs
-	chain := middleware.NewChain("billing", breaker)
+	closed := make(chan struct{})
+	chain := middleware.NewChain("billing", middleware.ObserverFunc(func(_ context.Context, e middleware.Event) {
+		if e.To == policies.Closed.String() {
+			close(closed)
+		}
+	}), breaker)
 	_ = chain.Do(context.Background(), func(context.Context) error { return errors.New("connection refused") })
-	for breaker.State() != policies.Closed {
-		time.Sleep(time.Millisecond)
-	}
+	<-closed
 	s := breaker.Status()
 	fmt.Printf("%s, %.0f%% of the calls pass\n", s.Last.Reason, 100*s.Share)
 	// Output:

@@ -38,7 +38,7 @@ type gate struct {
 	refusal atomic.Pointer[refusal]
 }
 
-// forever is the time of what only a person ends.
+// forever is a time that does not come: of what only a person ends, and of no ramp.
 const forever = math.MaxInt64
 
 // passing returns the share of calls that the gate lets through.

@@ -62,9 +62,9 @@ func (c KeyedConfig) Validate() error {
 // The number of keys is bounded. Keys that are idle are dropped, but never one whose
 // calls are in flight (a streamed result does not count), nor a [Breaker] that is not
 // closed or that somebody has set by hand, nor a [RateLimit] that is not full. When Max
-// keys are there, further ones share the policy of OverflowKey: so a host that is gone for
-// good keeps its open breaker and its place, and Max should be well above the number of
-// keys that outsiders cannot choose.
+// keys are there, further ones share the policy of OverflowKey. A host that is gone for
+// good keeps its open breaker and its place, so do not let outsiders choose the keys: one
+// who names enough hosts that fail fills it.
 //
 // Give Keyed policies, not chains, if observers are to hear of them: a chain has its
 // own. What is said of a Breaker and a RateLimit holds for those in chains too, but not for

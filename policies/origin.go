@@ -21,7 +21,7 @@ type origin struct {
 // one that blocks or panics must not keep the breaker from it. The event waits for the
 // answer.
 func (o *origin) findTrace() {
-	if o.gate == nil || o.err == nil && o.reason == "delay_elapsed" {
+	if o.gate == nil {
 		return
 	}
 	defer func() { _ = recover() }()

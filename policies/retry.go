@@ -155,12 +155,7 @@ func (r *Retry) plan(ctx context.Context, attempt int, err error, delays *backof
 	case ctx.Err() != nil:
 		return 0, "", "canceled"
 	}
-	// The engine spreads the longest interval beyond the cap too, and beyond what a
-	// Duration holds.
-	wait, source = delays.NextBackOff(), "backoff"
-	if wait < 0 || wait > delays.MaxInterval {
-		wait = delays.MaxInterval
-	}
+	wait, source = nextInterval(delays), "backoff"
 	if v.After > wait {
 		wait, source = v.After, "retry_after"
 	}

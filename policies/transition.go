@@ -151,13 +151,7 @@ func (b *Breaker) openTime(g, old *gate) time.Duration {
 			}
 			b.waits.Reset()
 		}
-		// The engine spreads the longest interval beyond the cap too, and beyond what a
-		// Duration holds.
-		if spread := b.waits.NextBackOff(); spread < 0 || spread > c.MaxRecoveryTime {
-			wait = c.MaxRecoveryTime
-		} else {
-			wait = max(wait, spread)
-		}
+		wait = max(wait, nextInterval(b.waits))
 	}
 	return max(wait, min(b.cause.after, c.MaxRecoveryTime), machineTimeout+1)
 }

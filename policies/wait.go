@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/cenkalti/backoff/v4"
+
 	"github.com/tidegate-go/tidegate/middleware"
 )
 
@@ -18,6 +20,16 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	case <-ctx.Done():
 		return false
 	}
+}
+
+// nextInterval returns the next interval of the engine within its cap: the engine
+// spreads the longest one beyond that too, and beyond what a Duration holds.
+func nextInterval(b *backoff.ExponentialBackOff) time.Duration {
+	d := b.NextBackOff()
+	if d < 0 || d > b.MaxInterval {
+		return b.MaxInterval
+	}
+	return d
 }
 
 // interrupted returns the error of a call whose context ended while the policy held

@@ -31,11 +31,12 @@ type window interface {
 	tally(now int64) tally
 }
 
-// A tally is what a window holds. What comes in between while it is summed up, or while
-// a bucket begins, makes no share of failures larger than it was, because calls are
-// looked at last; and the share of slow calls by no more than the calls that are being
-// counted just then, because a call is slow before it is counted, and a bucket looks at
-// the slow ones last.
+// A tally is what a window holds. Other calls go on while it is summed up, or while a
+// bucket begins. In a window of time they make no share of failures larger than it was,
+// because calls are looked at last; and the share of slow calls by no more than the calls
+// that are being counted just then, because a call is slow before it is counted, and a
+// bucket looks at the slow ones last. In a window of calls it may be larger by the calls
+// that turn the ring on meanwhile.
 type tally struct{ calls, failures, slow int64 }
 
 func newWindow(c *BreakerConfig, of *counters, now int64) window {

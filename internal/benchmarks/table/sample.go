@@ -24,7 +24,8 @@ type sample struct {
 	allocs float64 // NaN if they were not counted
 }
 
-// benchmark is BenchmarkSection/work/library-cpus. There may be no work, and there
+// benchmark is a section, what was done, the library and the cpus, as in
+// BenchmarkBreaker/open/tidegate-8. Nothing need be said of what was done, and there
 // are no cpus if it is one.
 var benchmark = regexp.MustCompile(`^Benchmark([^/]+)(?:/(.+))?/([^/]+?)(?:-(\d+))?$`)
 

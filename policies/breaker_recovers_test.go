@@ -202,6 +202,26 @@ func TestFailedRecoveriesLengthenTheWait(t *testing.T) {
 	})
 }
 
+// However steep the backoff, waits are spread below the cap.
+func TestASteepBackoffIsSpreadToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, chain := opened(t, policies.BreakerConfig{Timeout: time.Second, RecoveryBackoff: 1e300, MaxRecoveryTime: time.Minute})
+		different := map[time.Duration]bool{}
+		for range 20 {
+			time.Sleep(time.Until(b.Status().NextProbe))
+			_ = chain.Do(t.Context(), fail)
+			wait := time.Until(b.Status().NextProbe)
+			if wait < 30*time.Second || wait > time.Minute {
+				t.Errorf("the wait is %v, want between 30s and 1m", wait)
+			}
+			different[wait] = true
+		}
+		if len(different) < 5 {
+			t.Errorf("%d different waits of 20, want them spread", len(different))
+		}
+	})
+}
+
 func TestWithoutBackoffTheWaitIsAlwaysRecoveryTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, chain := opened(t, policies.BreakerConfig{Timeout: 10 * time.Second, RecoveryBackoff: 1})

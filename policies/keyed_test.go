@@ -478,3 +478,28 @@ func (c panicCloser) Close() error {
 	}
 	return nil
 }
+
+// First calls of several keys at once do not exceed the bound either: those that find
+// the room taken share the overflow.
+func TestFirstCallsOfSeveralKeysKeepTheBound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var both sync.WaitGroup
+		both.Add(2)
+		k := policies.NewKeyed(policies.KeyedConfig{Max: 1}, func(key string) *policies.Breaker {
+			if key != policies.OverflowKey {
+				both.Done()
+				both.Wait()
+			}
+			return policies.NewBreaker(policies.BreakerConfig{Key: key})
+		})
+		chain := middleware.NewChain("x", k)
+		var calls sync.WaitGroup
+		for _, key := range []string{"a", "b"} {
+			calls.Go(func() { _ = chain.Do(to(t, key), succeed) })
+		}
+		calls.Wait()
+		if got := list(k); got != "_overflow a" && got != "_overflow b" {
+			t.Errorf("keys %q, want one of a and b, and the overflow", got)
+		}
+	})
+}

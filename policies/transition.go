@@ -143,23 +143,16 @@ func (b *Breaker) openTime(g, old *gate) time.Duration {
 	case c.RecoveryBackoff > 1:
 		if b.waits == nil {
 			b.waits = &backoff.ExponentialBackOff{
-				InitialInterval:     atMost(float64(wait)*c.RecoveryBackoff, c.MaxRecoveryTime),
+				InitialInterval:     wait,
 				RandomizationFactor: DefaultJitter,
 				Multiplier:          c.RecoveryBackoff,
 				MaxInterval:         c.MaxRecoveryTime,
 				Clock:               backoff.SystemClock,
 			}
 			b.waits.Reset()
+			b.waits.NextBackOff() // the first wait, which is over
 		}
 		wait = max(wait, nextInterval(b.waits))
 	}
 	return max(wait, min(b.cause.after, c.MaxRecoveryTime), machineTimeout+1)
-}
-
-// atMost returns d, or most if that is less or d is more than a Duration holds.
-func atMost(d float64, most time.Duration) time.Duration {
-	if d >= float64(most) {
-		return most
-	}
-	return time.Duration(d)
 }

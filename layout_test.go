@@ -51,6 +51,7 @@ var layers = map[string]layer{
 	".":                    {own: []string{"observability", "transports", "policies", "middleware"}, others: []string{"go.yaml.in/yaml/v4"}},
 	"examples":             {own: []string{anything}, others: []string{anything}},
 	"internal/benchmarks":  {own: []string{anything}, others: []string{anything}},
+	"internal/loopback":    {testsToo: true},
 	"tools":                {others: []string{anything}},
 }
 
@@ -111,6 +112,10 @@ func TestImportsCanFail(t *testing.T) {
 		{"a.go", module + "/examples/backup", "a.go imports examples/backup"},
 		{"a.go", module + "/observability", ""},
 		{"examples/backup/a.go", module, ""},
+		{"internal/loopback/a.go", "net/http", ""},
+		{"internal/loopback/a.go", "golang.org/x/net/http2", "internal/loopback/a.go imports golang.org/x/net/http2"},
+		{"internal/loopback/a.go", module + "/middleware", "internal/loopback/a.go imports middleware"},
+		{"internal/loopback/a_test.go", "go.uber.org/goleak", ""},
 		{"util/a.go", "fmt", "util/a.go is in no layer"},
 		{"adapters/a.go", "fmt", "adapters/a.go is in no layer"},
 		{".tools/a.go", "golang.org/x/sync/errgroup", ""},

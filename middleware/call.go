@@ -13,8 +13,15 @@ import (
 // Call is for values that are complete when op returns. For a value that is read
 // afterwards, and so needs the context of its run to live on, use [Stream].
 func Call[T any](ctx context.Context, c *Chain, op func(ctx context.Context) (T, error)) (T, error) {
-	value, _, err := start(ctx, c, op, nil, nil)
-	return value, err
+	if op == nil {
+		var zero T
+		return zero, errNilOperation
+	}
+	s := &struct {
+		call[T]
+		functions[T]
+	}{functions: functions[T]{op, nil}}
+	return s.do(ctx, c, &s.functions, nil)
 }
 
 // Stream is Call for a value that is consumed after op has returned: an HTTP
@@ -31,44 +38,39 @@ func Call[T any](ctx context.Context, c *Chain, op func(ctx context.Context) (T,
 // Stream may return both a value and an error, when op returned both and the
 // policies let that error through.
 func Stream[T any](ctx context.Context, c *Chain, op func(ctx context.Context) (T, error), discard func(T)) (value T, end func(), err error) {
-	root := newFrame()
-	defer root.unref()
-	return start(ctx, c, op, discard, root)
+	if op == nil {
+		return value, nothing, errNilOperation
+	}
+	s := &struct {
+		Streamed[T]
+		functions[T]
+	}{functions: functions[T]{op, discard}}
+	value, err = s.Do(ctx, c, &s.functions)
+	return value, s.Close, err
 }
 
 func nothing() {}
 
-func start[T any](ctx context.Context, c *Chain, op func(context.Context) (T, error), discard func(T), root *frame) (value T, end func(), err error) {
-	end = nothing
-	if op == nil {
-		return value, end, errNilOperation
-	}
-	s := &stream[T]{op: op, onDiscard: discard}
-	defer s.close()
-	err = c.start(s, root).Do(ctx)
-	var r *result[T]
-	if err == nil {
-		r = s.winner.Load()
-	} else if j, ok := asJudged(err); ok {
-		r, _ = j.result.(*result[T])
-	}
-	if r != nil && r.state.CompareAndSwap(live, delivered) {
-		value = r.value
-		if r.frame != nil {
-			end = r.end
-		}
-	}
-	return value, end, strip(err)
+type functions[T any] struct {
+	op      func(context.Context) (T, error)
+	discard func(T)
 }
 
-// A stream is the operation of one Call or Stream and keeps its results.
-type stream[T any] struct {
-	op        func(context.Context) (T, error)
-	onDiscard func(T)
+func (f *functions[T]) Run(ctx context.Context) (T, error) { return f.op(ctx) }
 
-	winner atomic.Pointer[result[T]] // the result of the successful run
-	failed atomic.Pointer[result[T]] // a stack of results that came with an error
-	closed atomic.Bool               // the call has returned
+func (f *functions[T]) Discard(value T) {
+	if f.discard != nil {
+		f.discard(value)
+	}
+}
+
+// A call is the operation of one Call or Streamed and keeps its results.
+type call[T any] struct {
+	op        Streamer[T]
+	winner    atomic.Pointer[result[T]] // the result of the successful run
+	failed    atomic.Pointer[result[T]] // a stack of results that came with an error
+	closed    atomic.Bool               // the call has returned
+	delivered *result[T]                // what the caller got
 
 	first     result[T] // the first result, so that it needs no allocation
 	firstUsed atomic.Bool
@@ -76,26 +78,62 @@ type stream[T any] struct {
 
 // A result is what one run returned. It is discarded or delivered, never both.
 type result[T any] struct {
-	stream *stream[T]
-	value  T
-	frame  *frame
-	next   *result[T] // in the stack of failed results
-	state  atomic.Int32
+	call  *call[T]
+	value T
+	frame *frame
+	next  *result[T] // in the stack of failed results
+	state atomic.Int32
 }
 
 const (
 	live int32 = iota
+	kept       // live, but what policies hold for it was given back
 	delivered
+	released // delivered, and read to its end
 	ended
 )
 
-func (s *stream[T]) run(ctx context.Context, f *frame) error {
+func (s *call[T]) do(ctx context.Context, c *Chain, op Streamer[T], root *frame) (value T, err error) {
+	s.op = op
+	defer s.close()
+	err = c.start(s, root).Do(ctx)
+	if err == nil {
+		for r := s.winner.Load(); r != nil && !s.deliver(r); {
+			last := r
+			if r = s.winner.Load(); r == last {
+				break
+			} // else a run that has lost its race replaced the result just now
+		}
+	} else if j, ok := asJudged(err); ok {
+		if r, ok := j.result.(*result[T]); ok {
+			s.deliver(r)
+		}
+	}
+	if s.delivered != nil {
+		value = s.delivered.value
+	}
+	return value, strip(err)
+}
+
+// deliver gives the result to the caller, unless it was discarded before.
+func (s *call[T]) deliver(r *result[T]) bool {
+	if !r.state.CompareAndSwap(live, delivered) && !r.state.CompareAndSwap(kept, released) {
+		return false
+	}
+	s.delivered = r
+	return true
+}
+
+func (s *call[T]) run(ctx context.Context, f *frame) error {
 	if s.closed.Load() {
 		return superseded
 	}
-	s.discardFailed()
 	seen := s.winner.Load()
-	value, err := s.op(ctx)
+	if seen != nil && f.runsBeside(seen.frame) {
+		return tooLate
+	}
+	s.discardFailed(f)
+	value, err := s.op.Run(ctx)
 	r := s.newResult(value, f)
 	if err != nil {
 		j := annotate(ctx, err)
@@ -117,17 +155,17 @@ func (s *stream[T]) run(ctx context.Context, f *frame) error {
 	return nil
 }
 
-func (s *stream[T]) newResult(value T, f *frame) *result[T] {
+func (s *call[T]) newResult(value T, f *frame) *result[T] {
 	r := &s.first
 	if !s.firstUsed.CompareAndSwap(false, true) {
 		r = new(result[T])
 	}
-	r.stream, r.value, r.frame = s, value, f
-	f.ref()
+	r.call, r.value, r.frame = s, value, f
+	f.take()
 	return r
 }
 
-func (s *stream[T]) pushFailed(r *result[T]) {
+func (s *call[T]) pushFailed(r *result[T]) {
 	for {
 		r.next = s.failed.Load()
 		if s.failed.CompareAndSwap(r.next, r) {
@@ -135,40 +173,51 @@ func (s *stream[T]) pushFailed(r *result[T]) {
 		}
 	}
 	if s.closed.Load() { // a run that outlived its call
-		s.discardFailed()
+		s.discardFailed(nil)
 	}
 }
 
-func (s *stream[T]) discardFailed() {
-	for r := s.failed.Swap(nil); r != nil; r = r.next {
-		r.discard()
+// discardFailed gives up the failed results but those of runs beside f.
+func (s *call[T]) discardFailed(f *frame) {
+	for r := s.failed.Swap(nil); r != nil; {
+		next := r.next
+		if f.runsBeside(r.frame) {
+			s.pushFailed(r)
+		} else {
+			r.discard()
+		}
+		r = next
 	}
 }
 
 // close discards every result that was not delivered, now or when it comes.
-func (s *stream[T]) close() {
+func (s *call[T]) close() {
 	s.closed.Store(true)
 	if w := s.winner.Load(); w != nil {
 		w.discard()
 	}
-	s.discardFailed()
+	s.discardFailed(nil)
 }
 
 // discard gives up the result unless it was delivered or discarded before.
 func (r *result[T]) discard() {
-	if !r.state.CompareAndSwap(live, ended) {
+	var held int64
+	switch {
+	case r.state.CompareAndSwap(live, ended):
+		held = reference + hold
+	case r.state.CompareAndSwap(kept, ended):
+		held = hold
+	default:
 		return
 	}
-	defer r.frame.unref()
-	if r.stream.onDiscard != nil {
-		r.stream.onDiscard(r.value)
-	}
+	defer r.frame.drop(held)
+	r.call.op.Discard(r.value)
 }
 
-// end ends a result that was delivered.
-func (r *result[T]) end() {
-	if r.state.CompareAndSwap(delivered, ended) {
-		r.frame.unref()
+// keep gives back what policies hold for the result, which stays.
+func (r *result[T]) keep() {
+	if r.state.CompareAndSwap(live, kept) {
+		r.frame.drop(reference)
 	}
 }
 
@@ -179,5 +228,15 @@ func (r *result[T]) end() {
 func Discard(err error) {
 	if j, ok := asJudged(err); ok && j.result != nil {
 		j.result.discard()
+	}
+}
+
+// Keep gives back what the policies further in hold for the result that came with err, a
+// place in a bulkhead for instance, and leaves the result as it is. A policy calls it
+// for a result that may yet be the caller's while others of its runs go on, which may
+// wait for just that. An error without a result is left alone.
+func Keep(err error) {
+	if j, ok := asJudged(err); ok && j.result != nil {
+		j.result.keep()
 	}
 }

@@ -421,6 +421,57 @@ func TestDoThenReleasesWhenTheWorkIsOver(t *testing.T) {
 	}
 }
 
+// ExecuteThen holds around the policy that it is given what DoThen would hold inside it.
+func TestExecuteThenReleasesWhenThePolicyIsOver(t *testing.T) {
+	own := errors.New("own")
+	var log []string
+	inside := middleware.PolicyFunc(func(ctx context.Context, next middleware.Next) error {
+		defer func() { log = append(log, "inside") }()
+		return next.Do(ctx)
+	})
+	chain := middleware.NewChain("x", holder("outer", &log), middleware.PolicyFunc(func(ctx context.Context, next middleware.Next) error {
+		return next.ExecuteThen(ctx, inside, func() { log = append(log, "released") })
+	}), holder("inner", &log))
+	for _, row := range []struct {
+		name string
+		op   func() error
+	}{
+		{"success", func() error { return nil }},
+		{"failure", func() error { return own }},
+		{"panic", func() error { panic("boom") }},
+		{"Goexit", func() error { runtime.Goexit(); return nil }},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			log = nil
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				defer func() { _ = recover() }()
+				_ = chain.Do(t.Context(), func(context.Context) error { return row.op() })
+			})
+			wg.Wait()
+			if want := []string{"inner", "inside", "released", "outer"}; !slices.Equal(log, want) {
+				t.Errorf("plain: got %q, want %q", log, want)
+			}
+			log = nil
+			end := func() {}
+			wg.Go(func() {
+				defer func() { _ = recover() }()
+				_, end, _ = middleware.Stream(t.Context(), chain, func(context.Context) (int, error) { return 1, row.op() }, nil)
+				log = append(log, "returned")
+			})
+			wg.Wait()
+			end()
+			want := []string{"inside", "returned", "inner", "released", "outer"}
+			if !slices.Contains(log, "returned") { // there is no result to read
+				want = []string{"inner", "inside", "released", "outer"}
+			}
+			if !slices.Equal(log, want) {
+				t.Errorf("streamed: got %q, want %q", log, want)
+			}
+		})
+	}
+}
+
 // A policy that panics after a run had succeeded leaves no result open.
 func TestAPanickingPolicyDiscardsTheResult(t *testing.T) {
 	var l ledger
@@ -552,4 +603,99 @@ func TestNewChainAttachesPolicies(t *testing.T) {
 	if !reflect.DeepEqual(a.chains, []*middleware.Chain{first, second}) {
 		t.Errorf("attached to %v", a.chains)
 	}
+}
+
+// A run that begins its operation only after one beside it has won, because a policy
+// further in held it back, does not take the result away: the policy that began both may
+// have cancelled its context. A run that is not beside the other takes its place.
+func TestARunBesideTheWinnerNeverReplacesIt(t *testing.T) {
+	held := middleware.CancelFunc(func() {})
+	twice := middleware.PolicyFunc(func(ctx context.Context, next middleware.Next) error {
+		first := next.DoUntil(ctx, held)
+		if second := next.DoUntil(ctx, held); second != nil {
+			if !errors.Is(second, middleware.ErrSuperseded) || middleware.VerdictOf(second).Class != middleware.Ignored {
+				t.Errorf("the run that came too late got %v, %+v", second, middleware.VerdictOf(second))
+			}
+		}
+		return first
+	})
+	for beside, want := range map[bool]int{true: 1, false: 2} {
+		var policy middleware.Policy = twice
+		if beside {
+			policy = middleware.PolicyFunc(func(ctx context.Context, next middleware.Next) error { return next.Beside(ctx, twice) })
+		}
+		runs := 0
+		value, end, err := middleware.Stream(t.Context(), middleware.NewChain("x", policy), func(context.Context) (int, error) {
+			runs++
+			return runs, nil
+		}, nil)
+		end()
+		if value != want || runs != want || err != nil {
+			t.Errorf("beside is %t: got %d, %v after %d runs, want %d", beside, value, err, runs, want)
+		}
+	}
+}
+
+// Nor does it discard what came with the error of the other, while a run that follows does.
+func TestARunDiscardsNothingOfThoseBesideIt(t *testing.T) {
+	own := errors.New("own")
+	held := middleware.CancelFunc(func() {})
+	twice := middleware.PolicyFunc(func(ctx context.Context, next middleware.Next) error {
+		first := next.DoUntil(ctx, held)
+		middleware.Keep(first)
+		_ = next.DoUntil(ctx, held)
+		return first
+	})
+	for beside, want := range map[bool]int{true: 1, false: 0} {
+		var policy middleware.Policy = twice
+		if beside {
+			policy = middleware.PolicyFunc(func(ctx context.Context, next middleware.Next) error { return next.Beside(ctx, twice) })
+		}
+		runs := 0
+		value, end, err := middleware.Stream(t.Context(), middleware.NewChain("x", policy), func(context.Context) (int, error) {
+			runs++
+			return runs, own
+		}, nil)
+		end()
+		if value != want || err != own {
+			t.Errorf("beside is %t: got %d, %v, want %d", beside, value, err, want)
+		}
+	}
+}
+
+// Keep gives back what is held for a result, once, and leaves the result and its context.
+func TestKeepGivesBackWhatIsHeld(t *testing.T) {
+	var log []string
+	keep := middleware.PolicyFunc(func(ctx context.Context, next middleware.Next) error {
+		err := next.Do(ctx)
+		middleware.Keep(err)
+		middleware.Keep(err)
+		log = append(log, "kept")
+		return err
+	})
+	own := errors.New("own")
+	for _, discards := range []bool{false, true} {
+		log = nil
+		policies := []middleware.Policy{keep, holding(logged{"x", &log})}
+		if discards {
+			policies = append([]middleware.Policy{middleware.PolicyFunc(func(ctx context.Context, next middleware.Next) error {
+				err := next.Do(ctx)
+				middleware.Discard(err)
+				return err
+			})}, policies...)
+		}
+		var s middleware.Streamed[int]
+		value, err := s.Do(t.Context(), middleware.NewChain("x", policies...), &opening{log: &log, fail: 1})
+		s.Release()
+		log = append(log, "read")
+		s.Close()
+		want := []string{"release x", "kept", "read", "cancel x"}
+		if discards {
+			want = []string{"release x", "kept", "discard 1", "cancel x", "read"}
+		}
+		if err == nil || err.Error() != "failed" || value == 0 != discards || !slices.Equal(log, want) {
+			t.Errorf("discards is %t: got %d, %v\ngot  %q\nwant %q", discards, value, err, log, want)
+		}
+	}
+	middleware.Keep(own) // nothing came with it
 }

@@ -21,7 +21,8 @@
 // hands its release to [Next.DoThen]. For a plain operation it runs at return;
 // for a result that is read after the call has returned, made by [Stream], it
 // runs when that stream ends. This is the one idea beyond Execute that an author
-// of policies has to learn.
+// of policies has to learn; who gives the rest of the chain a context of its own uses
+// [Next.DoUntil].
 //
 // # Events
 //

@@ -18,7 +18,7 @@ const (
 	// Wait. Reason is the source of the wait: "backoff" or "retry_after".
 	RetryScheduled
 	// RetryStopped: attempt Attempt failed with Err and no other follows. Reason is
-	// "exhausted", "not_retryable", "retry_after", "deadline" or "canceled".
+	// "exhausted", "not_retryable", "retry_after", "budget", "deadline" or "canceled".
 	RetryStopped
 	// Waited: a limiter held a call back for Wait before it let it through.
 	Waited
@@ -29,6 +29,13 @@ const (
 	WouldReject
 	// HealthCheckFailed: the health check of an open breaker failed with Err.
 	HealthCheckFailed
+	// HedgeStarted: attempt Attempt began beside those that had not ended, after Wait.
+	HedgeStarted
+	// HedgeWon: attempt Attempt, which began beside others, succeeded first.
+	HedgeWon
+	// HedgeRefused: it was time for attempt Attempt to begin beside the others, after
+	// Wait, but it did not. Reason is "budget".
+	HedgeRefused
 )
 
 // String returns the name of the kind, in lower case with underscores.
@@ -50,6 +57,12 @@ func (k Kind) String() string {
 		return "would_reject"
 	case HealthCheckFailed:
 		return "health_check_failed"
+	case HedgeStarted:
+		return "hedge_started"
+	case HedgeWon:
+		return "hedge_won"
+	case HedgeRefused:
+		return "hedge_refused"
 	default:
 		return "unknown"
 	}

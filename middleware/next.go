@@ -41,7 +41,7 @@ func (op plain) run(ctx context.Context, _ *frame) error { return op(ctx) }
 // its result replaces the earlier result, which is discarded. When two runs
 // overlap and both succeed, the first to finish wins; the other is discarded and
 // its Do returns [ErrSuperseded]. A run that starts discards what failed runs
-// before it left open.
+// before it left open. See [Next.Beside] for several runs at once.
 func (n Next) Do(ctx context.Context) error {
 	if p := n.link.policy; p != nil {
 		n.link = n.link.next
@@ -61,14 +61,72 @@ func (n Next) Do(ctx context.Context) error {
 //
 // release must not block and must not panic.
 func (n Next) DoThen(ctx context.Context, release func()) error {
+	return n.DoUntil(ctx, releaseFunc(release))
+}
+
+// DoUntil is DoThen for a policy that gives the rest of the chain a context of its
+// own, which ctx is: h.Cancel, which ends that context, runs after h.Release, and when the
+// result has been closed too, not just read to its end. A result may still need its
+// context then; an HTTP request may still be sending its body.
+func (n Next) DoUntil(ctx context.Context, h Holder) error {
 	if n.frame == nil {
-		defer release()
+		defer h.Cancel()
+		defer h.Release()
 		return n.Do(ctx)
 	}
-	n.frame = n.frame.child(release)
-	defer n.frame.unref()
+	n.frame = n.frame.child(h)
+	defer n.frame.drop(reference + hold)
 	return n.Do(ctx)
 }
+
+// ExecuteThen is DoThen with p before the rest of the chain: release runs when p is over
+// too. It is for a policy that stands for others, of which it chooses one for each call.
+func (n Next) ExecuteThen(ctx context.Context, p Policy, release func()) error {
+	if n.frame == nil {
+		defer release()
+		return p.Execute(ctx, n)
+	}
+	n.frame = n.frame.child(releaseFunc(release))
+	defer n.frame.drop(reference + hold)
+	return p.Execute(ctx, n)
+}
+
+// Beside calls p, which may run the rest of the chain several times at once. Those runs
+// are beside each other even if they do not overlap in the operation, because a policy
+// further in holds one back: none replaces the result of another that has won, nor
+// discards what came with the error of another.
+func (n Next) Beside(ctx context.Context, p Policy) error {
+	if n.frame == nil {
+		return p.Execute(ctx, n)
+	}
+	n.frame = n.frame.child(nil)
+	n.frame.beside = true
+	defer n.frame.drop(reference + hold)
+	return p.Execute(ctx, n)
+}
+
+// A Holder holds something for one run of the rest of a chain, see [Next.DoUntil]. Each
+// method is called once and must neither block nor panic.
+type Holder interface {
+	// Release gives back what must not be held any longer than the result is read.
+	Release()
+	// Cancel ends the context of the run.
+	Cancel()
+}
+
+// A CancelFunc is a [Holder] of nothing but a context, which it ends.
+type CancelFunc func()
+
+// Release does nothing.
+func (CancelFunc) Release() {}
+
+// Cancel calls f.
+func (f CancelFunc) Cancel() { f() }
+
+type releaseFunc func()
+
+func (f releaseFunc) Release() { f() }
+func (releaseFunc) Cancel()    {}
 
 // Reject returns r as an error, with the name of the chain filled in. When r.Err
 // is set, the returned error carries on its verdict and the result that came with

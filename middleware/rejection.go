@@ -19,6 +19,12 @@ var (
 	ErrRecovering error = &reason{kind: "recovering", text: "circuit breaker is recovering and lets only a share of the calls through"}
 	// ErrRateLimited: a rate limit was reached.
 	ErrRateLimited error = &reason{kind: "rate_limited", text: "rate limit reached"}
+	// ErrBulkheadFull: as many calls as may run at the same time are running, and no more
+	// may wait, or not any longer.
+	ErrBulkheadFull error = &reason{kind: "bulkhead_full", text: "too many calls at the same time"}
+	// ErrBudgetExhausted: another attempt was due, but the budget for further attempts is
+	// spent.
+	ErrBudgetExhausted error = &reason{kind: "budget_exhausted", text: "the budget for further attempts is spent"}
 	// ErrTimeout: a timeout policy ended the call. It is also context.DeadlineExceeded.
 	ErrTimeout error = &reason{kind: "timeout", text: "time limit exceeded", deadline: true}
 	// ErrCanceled: the context ended while a policy held the call back. The rejection
@@ -30,11 +36,15 @@ var (
 )
 
 // ErrSuperseded is what a run gets from [Next.Do] when it succeeded after a
-// concurrent run had. It counts as a success of the dependency, and callers of a
-// chain never see it unless a policy returns it.
+// concurrent run had. It counts as a success of the dependency, or as nothing when the
+// operation was not even begun, and callers of a chain never see it unless a policy
+// returns it.
 var ErrSuperseded error = &reason{kind: "superseded", text: "another attempt succeeded first"}
 
 var superseded error = &judgedError{err: ErrSuperseded, verdict: Verdict{Reason: "superseded"}}
+
+// tooLate is what a run gets that did not begin, because another one beside it had won.
+var tooLate error = &judgedError{err: ErrSuperseded, verdict: Verdict{Class: Ignored, Reason: "superseded"}}
 
 type reason struct {
 	kind, text string

@@ -132,7 +132,13 @@ type judgedError struct {
 	err       error
 	verdict   Verdict
 	byDefault bool // nobody judged it, the verdict is the default one
-	result    interface{ discard() }
+	result    outcome
+}
+
+// An outcome is a result as an error has it.
+type outcome interface {
+	discard()
+	keep()
 }
 
 func (j *judgedError) Error() string { return j.err.Error() }

@@ -59,13 +59,13 @@ func TestPolicy(t *testing.T, newPolicy func() middleware.Policy) {
 
 func success(t *testing.T, newPolicy func() middleware.Policy) {
 	chain := middleware.NewChain(chainName, newPolicy())
-	ran := 0
+	var ran atomic.Int64
 	got, err := middleware.Call(t.Context(), chain, func(context.Context) (string, error) {
-		ran++
+		ran.Add(1)
 		return "result", nil
 	})
-	if err != nil || got != "result" || ran == 0 {
-		t.Errorf("got %q, %v after %d runs, want the operation's result", got, err, ran)
+	if err != nil || got != "result" || ran.Load() == 0 {
+		t.Errorf("got %q, %v after %d runs, want the operation's result", got, err, ran.Load())
 	}
 }
 
@@ -161,13 +161,13 @@ func afterPanics(t *testing.T, newPolicy func() middleware.Policy) {
 	chain := middleware.NewChain(chainName, newPolicy())
 	value := &struct{ int }{42}
 	for range calls {
-		ran := false
+		var ran atomic.Bool
 		got := func() (got any) {
 			defer func() { got = recover() }()
-			check(t, chain.Do(t.Context(), func(context.Context) error { ran = true; panic(value) }))
+			check(t, chain.Do(t.Context(), func(context.Context) error { ran.Store(true); panic(value) }))
 			return nil
 		}()
-		if ran && got != any(value) {
+		if ran.Load() && got != any(value) {
 			t.Fatalf("the caller recovered %v, want the value that the operation panicked with", got)
 		}
 	}
@@ -177,18 +177,18 @@ func afterPanics(t *testing.T, newPolicy func() middleware.Policy) {
 func afterGoexits(t *testing.T, newPolicy func() middleware.Policy) {
 	chain := middleware.NewChain(chainName, newPolicy())
 	for range calls {
-		var ran, returned bool
+		var ran, returned atomic.Bool
 		var wg sync.WaitGroup
 		wg.Go(func() {
 			check(t, chain.Do(t.Context(), func(context.Context) error {
-				ran = true
+				ran.Store(true)
 				runtime.Goexit()
 				return nil
 			}))
-			returned = true
+			returned.Store(true)
 		})
 		wg.Wait()
-		if ran && returned {
+		if ran.Load() && returned.Load() {
 			t.Fatal("the caller went on although the operation called Goexit")
 		}
 	}
@@ -262,6 +262,7 @@ func everyResult(t *testing.T, newPolicy func() middleware.Policy) {
 			delete(open, n)
 			discarded.Add(1)
 		})
+		synctest.Wait() // for runs that have lost
 		check(t, err, failed)
 		if err == nil && value == 0 {
 			t.Errorf("after %d failures: success without a result", failures)

@@ -51,7 +51,8 @@ type Config struct {
 // Breaker.FailureThreshold or RateLimit.Rate. A policy that the preset has off is
 // switched on by giving any of its settings; the others are then the defaults of
 // package policies. Negative settings other than these are errors, except
-// that Off means none in Retry.Jitter and RateLimit.MaxWait.
+// that Off means none in Retry.Jitter, RateLimit.MaxWait and
+// RateLimit.MaxPause.
 type ServiceConfig struct {
 	// Preset is the name of a preset. Empty means the preset that has the name of
 	// the service, if there is one, and else the defaults of package policies for
@@ -65,6 +66,8 @@ type ServiceConfig struct {
 	// AttemptTimeout limits each attempt.
 	AttemptTimeout time.Duration
 
+	// Retry may have a Budget, an Engine and a Name, for which the file has no keys: set
+	// them in the Config that was loaded. Services may share a Budget.
 	Retry policies.RetryConfig
 
 	// Breaker may have a HealthCheck, a Name and a Key, for which the file has no

@@ -284,8 +284,9 @@ func TestNewErrors(t *testing.T) {
 				"tidegate: services.a.retry.max_after: -1ns is out of range" + duration, 2,
 		},
 		{
-			services("a", ServiceConfig{RateLimit: policies.RateLimitConfig{MaxWait: -2}}),
-			"tidegate: services.a.rate_limit.max_wait: -2ns is out of range; allowed: a duration such as 500ms, 30s or 1h30m, or Off for none", 1,
+			services("a", ServiceConfig{RateLimit: policies.RateLimitConfig{MaxWait: -2, MaxPause: -3}}),
+			"tidegate: services.a.rate_limit.max_wait: -2ns is out of range; allowed: a duration such as 500ms, 30s or 1h30m, or Off for none\n" +
+				"tidegate: services.a.rate_limit.max_pause: -3ns is out of range; allowed: a duration such as 500ms, 30s or 1h30m, or Off for none", 2,
 		},
 		{
 			services("a", ServiceConfig{Breaker: policies.BreakerConfig{Timeout: 5, RecoveryTime: 3}}),

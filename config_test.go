@@ -71,7 +71,7 @@ services:
       max_probes: 2
       probe_lease: 3m
       ramp: 1m
-    rate_limit: {rate: 0.5, burst: 100, max_wait: 1s}
+    rate_limit: {rate: 0.5, burst: 100, max_wait: 1s, max_pause: 2m}
   mirror: {breaker: {failure_rate: 1, min_calls: 50, window_calls: 100}}
 `, Config{Services: map[string]ServiceConfig{
 			"archive": {
@@ -89,7 +89,7 @@ services:
 					Timeout: 2 * time.Minute, RecoveryTime: 5 * time.Minute, RecoveryBackoff: 1.5, MaxRecoveryTime: 15 * time.Minute,
 					HealthInterval: 10 * time.Second, SuccessThreshold: 3, MaxProbes: 2, ProbeLease: 3 * time.Minute, Ramp: time.Minute,
 				},
-				RateLimit: policies.RateLimitConfig{Rate: 0.5, Burst: 100, MaxWait: time.Second},
+				RateLimit: policies.RateLimitConfig{Rate: 0.5, Burst: 100, MaxWait: time.Second, MaxPause: 2 * time.Minute},
 			},
 			"mirror": {Breaker: policies.BreakerConfig{FailureRate: 1, MinCalls: 50, WindowCalls: 100}},
 		}}},
@@ -104,8 +104,8 @@ services:
 		})},
 		{"zero is the default", "services: {a: {timeout: 0, retry: {attempts: 0, delay: 0s, multiplier: 0}, rate_limit: {rate: 0.0}}}", services("a", ServiceConfig{})},
 		{"zero of the breaker", "services: {a: {breaker: {failure_rate: 0, slow_call: 0, min_calls: 0, window_calls: 0, trip_on_throttle: false, ramp: 0s}}}", services("a", ServiceConfig{})},
-		{"zero is none", "services: {a: {retry: {jitter: 0}, rate_limit: {max_wait: 0}}}", services("a", ServiceConfig{
-			Retry: policies.RetryConfig{Jitter: Off}, RateLimit: policies.RateLimitConfig{MaxWait: Off},
+		{"zero is none", "services: {a: {retry: {jitter: 0}, rate_limit: {max_wait: 0, max_pause: 0}}}", services("a", ServiceConfig{
+			Retry: policies.RetryConfig{Jitter: Off}, RateLimit: policies.RateLimitConfig{MaxWait: Off, MaxPause: Off},
 		})},
 		{"quoted values", "services: {a: {retry: {attempts: '4', jitter: \"1\"}, breaker: {trip_on_throttle: 'true'}}}", services("a", ServiceConfig{
 			Retry: policies.RetryConfig{Attempts: 4, Jitter: 1}, Breaker: policies.BreakerConfig{TripOnThrottle: true},
@@ -341,7 +341,7 @@ func TestGivenSettingSwitchesOn(t *testing.T) {
 	}); got.Retry != want {
 		t.Errorf("retry is %+v", got.Retry)
 	}
-	if want := (policies.RateLimitConfig{Rate: policies.DefaultRate, Burst: 7, MaxWait: Off}); got.RateLimit != want {
+	if want := (policies.RateLimitConfig{Rate: policies.DefaultRate, Burst: 7, MaxWait: Off, MaxPause: Off}); got.RateLimit != want {
 		t.Errorf("rate limit is %+v", got.RateLimit)
 	}
 }
@@ -398,6 +398,8 @@ func TestSettingsInCodeSurviveTheLayers(t *testing.T) {
 	config.Breaker.HealthCheck, config.Breaker.Name = check(every), "fuse"
 	git := config.Services["git"]
 	git.Breaker.HealthCheck, git.Breaker.Name, git.Breaker.Key = check(own), "valve", "eu"
+	budget, engine := policies.NewBudget(policies.BudgetConfig{}), &engine{}
+	git.Retry.Name, git.Retry.Budget, git.Retry.Engine = "again", budget, engine
 	config.Services["git"] = git
 	config.Services["http"] = ServiceConfig{Breaker: policies.BreakerConfig{FailureThreshold: Off}}
 	for name, want := range map[string]struct {
@@ -409,9 +411,33 @@ func TestSettingsInCodeSurviveTheLayers(t *testing.T) {
 			t.Errorf("%s: the settings in force are %+v", name, got)
 		}
 	}
+	if got := effective(t, config, "git").Retry; got.Name != "again" || got.Budget != budget || got.Engine != policies.RetryEngine(engine) {
+		t.Errorf("git: the settings in force are %+v", got)
+	}
+	m, err := New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = m.Close() }()
+	s, err := m.Service("git")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Do(t.Context(), func(context.Context) error { return nil }); err != nil || engine.calls != 1 || budget.Status().Calls != 1 {
+		t.Errorf("got %v; %d calls of the engine and %+v in the budget, want one", err, engine.calls, budget.Status())
+	}
 	if got := effective(t, config, "http").Breaker; got.FailureThreshold != Off {
 		t.Errorf("a health check switched a breaker on: %+v", got)
 	}
+}
+
+// An engine counts its calls, and never repeats one.
+type engine struct{ calls int }
+
+func (e *engine) Run(ctx context.Context, attempt func(context.Context) (time.Duration, bool)) error {
+	e.calls++
+	attempt(ctx)
+	return nil
 }
 
 // The settings in force are settings, for a service that is the same.
@@ -420,7 +446,7 @@ func TestConfigInForceIsAConfig(t *testing.T) {
 		{},
 		{Preset: MinIO},
 		{Preset: Kubernetes, Retry: policies.RetryConfig{Attempts: 2}},
-		{Preset: Scanner, RateLimit: policies.RateLimitConfig{MaxWait: Off}, Retry: policies.RetryConfig{Jitter: Off}},
+		{Preset: Scanner, RateLimit: policies.RateLimitConfig{MaxWait: Off, MaxPause: time.Minute}, Retry: policies.RetryConfig{Jitter: Off}},
 		{Timeout: Off, AttemptTimeout: Off, Breaker: policies.BreakerConfig{FailureThreshold: Off, Name: "b"}},
 		{Breaker: policies.BreakerConfig{Name: "b", Timeout: time.Hour}, Retry: policies.RetryConfig{Name: "r"}},
 		{Breaker: policies.BreakerConfig{FailureRate: 0.5, MinCalls: 3, Key: "k", MaxProbes: 7}},

@@ -81,6 +81,7 @@
 //	      rate: 50
 //	      burst: 100
 //	      max_wait: 1s                      # 0: none
+//	      max_pause: 1m                     # of all calls, when one is told to come back later; 0: none
 //	  mirror:
 //	    breaker:
 //	      failure_rate: 0.5                 # and no failure_threshold then

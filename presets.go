@@ -136,7 +136,7 @@ func standard() ServiceConfig {
 			SuccessThreshold: policies.DefaultSuccessThreshold,
 			ProbeLease:       policies.DefaultProbeLease,
 		},
-		RateLimit: policies.RateLimitConfig{Rate: policies.DefaultRate, MaxWait: Off},
+		RateLimit: policies.RateLimitConfig{Rate: policies.DefaultRate, MaxWait: Off, MaxPause: Off},
 	}
 }
 

@@ -54,7 +54,7 @@ func (c *ServiceConfig) groups() []group {
 				{key: "jitter", field: "Jitter", value: &c.Retry.Jitter, allowed: "a number up to 1", none: true},
 				{key: "max_after", field: "MaxAfter", value: &c.Retry.MaxAfter, allowed: aDuration},
 			},
-			inCode:   []any{&c.Retry.Name},
+			inCode:   []any{&c.Retry.Name, &c.Retry.Engine, &c.Retry.Budget},
 			validate: func() error { return c.Retry.Validate() },
 		},
 		{
@@ -88,6 +88,7 @@ func (c *ServiceConfig) groups() []group {
 				{key: "rate", field: "Rate", value: &c.RateLimit.Rate, allowed: "a number above 0, at most 2147483647"},
 				{key: "burst", field: "Burst", value: &c.RateLimit.Burst, allowed: aCount},
 				{key: "max_wait", field: "MaxWait", value: &c.RateLimit.MaxWait, allowed: aDuration, none: true},
+				{key: "max_pause", field: "MaxPause", value: &c.RateLimit.MaxPause, allowed: aDuration, none: true},
 			},
 			inCode:   []any{&c.RateLimit.Name},
 			validate: func() error { return c.rateLimit().Validate() },
@@ -111,6 +112,9 @@ func (c *ServiceConfig) rateLimit() policies.RateLimitConfig {
 	r := c.RateLimit
 	if r.MaxWait == Off {
 		r.MaxWait = 0
+	}
+	if r.MaxPause == Off {
+		r.MaxPause = 0
 	}
 	return r
 }

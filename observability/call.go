@@ -31,7 +31,7 @@ type call struct {
 	open atomic.Int32 // what the span waits for: the return, the end of the result
 
 	mu        sync.Mutex
-	retries   int           // attempts after the first
+	retries   int           // attempts after the first, and hedges
 	scheduled int           // the failed attempt that the last of them follows
 	resume    time.Time     // when the last of them is due
 	refused   int           // attempts that a policy refused
@@ -71,6 +71,8 @@ func (c *call) note(e middleware.Event) {
 			c.retries--
 			c.waited -= max(0, c.resume.Sub(e.Time))
 		}
+	case middleware.HedgeStarted:
+		c.retries++
 	case middleware.Waited:
 		c.waited += e.Wait
 	case middleware.Rejected:

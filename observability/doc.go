@@ -16,6 +16,8 @@
 //	rate limit wait             INTERNAL  a limiter held a call back for a millisecond or more
 //	breaker rejected            INTERNAL  a breaker refused a call
 //	rate limit rejected         INTERNAL  a rate limit refused a call
+//	bulkhead wait               INTERNAL  a bulkhead held a call back for a millisecond or more
+//	bulkhead rejected           INTERNAL  a bulkhead refused a call
 //	{policy} wait               INTERNAL  another policy held a call back
 //	{policy} rejected           INTERNAL  another policy refused a call, or one for lack of time
 //
@@ -38,6 +40,9 @@
 //	tidegate.retry.scheduled             tidegate.attempt (the failed one), tidegate.retry.delay,
 //	                                     tidegate.retry.delay_source, error.type
 //	tidegate.retry.stopped               tidegate.attempt, tidegate.retry.stop_reason, error.type
+//	tidegate.hedge.started               tidegate.attempt, tidegate.hedge.delay
+//	tidegate.hedge.won                   tidegate.attempt
+//	tidegate.hedge.refused               tidegate.attempt, tidegate.reason
 //	tidegate.timeout.exceeded            tidegate.timeout.limit, tidegate.timeout.scope
 //
 // What no call brought about, as a breaker that is forced open or a health check, is
@@ -61,7 +66,8 @@
 //	tidegate.attempt               number of the attempt, from 1
 //	tidegate.wait.duration         wait for a turn; of an operation all its waits, before retries too
 //	tidegate.events.dropped        how many events are missing in the trace
-//	tidegate.reason                why a breaker changed its state or would have refused a call
+//	tidegate.reason                why a breaker changed its state or would have refused a call,
+//	                               or no attempt began beside the others
 //	tidegate.retry_after           when a refused call may come back
 //	tidegate.breaker.state         state of the breaker that refused: open, half_open, or closed
 //	                               when it has recovered and lets a share of the calls through
@@ -71,6 +77,7 @@
 //	tidegate.retry.delay           wait before the next attempt
 //	tidegate.retry.delay_source    backoff or retry_after
 //	tidegate.retry.stop_reason     why no attempt followed
+//	tidegate.hedge.delay           how long after the call the attempt began beside the others
 //	tidegate.timeout.limit         the limit that was exceeded
 //	tidegate.timeout.scope         attempt or operation, when it is certain which
 //	tidegate.decision              see the metrics
@@ -101,9 +108,10 @@
 //	                                                      breaker.state.from, breaker.state.to
 //
 // The decisions are rejected_open, rejected_probe_limit, rejected_recovering,
-// rejected_rate, rejected_deadline, rejected, would_reject, retry_scheduled,
-// retry_exhausted, retry_not_retryable, retry_deadline, retry_canceled,
-// retry_after_exceeded, retry_stopped, timed_out and health_check_failed. A wait
+// rejected_rate, rejected_bulkhead, rejected_deadline, rejected, would_reject,
+// retry_scheduled, retry_exhausted, retry_not_retryable, retry_budget, retry_deadline,
+// retry_canceled, retry_after_exceeded, retry_stopped, hedge_started, hedge_won,
+// hedge_refused, timed_out and health_check_failed. A wait
 // before a retry counts in full when it is scheduled. In metrics error.type is an
 // error type of Tidegate, a status code, the reason of a verdict, or _OTHER. Keys of
 // policies are no attributes of metrics: there may be thousands.

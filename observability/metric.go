@@ -142,6 +142,8 @@ func decisionOf(e middleware.Event) string {
 			return "rejected_recovering"
 		case "rate_limited":
 			return "rejected_rate"
+		case "bulkhead_full":
+			return "rejected_bulkhead"
 		case "deadline_too_short":
 			return "rejected_deadline"
 		default:
@@ -151,7 +153,7 @@ func decisionOf(e middleware.Event) string {
 		return "retry_scheduled"
 	case middleware.RetryStopped:
 		switch e.Reason {
-		case "exhausted", "not_retryable", "deadline", "canceled":
+		case "exhausted", "not_retryable", "budget", "deadline", "canceled":
 			return "retry_" + e.Reason
 		case "retry_after": // the server asked for a longer wait than is allowed
 			return "retry_after_exceeded"
@@ -164,6 +166,12 @@ func decisionOf(e middleware.Event) string {
 		return "would_reject"
 	case middleware.HealthCheckFailed:
 		return "health_check_failed"
+	case middleware.HedgeStarted:
+		return "hedge_started"
+	case middleware.HedgeWon:
+		return "hedge_won"
+	case middleware.HedgeRefused:
+		return "hedge_refused"
 	default:
 		return ""
 	}
@@ -174,7 +182,8 @@ func decisionOf(e middleware.Event) string {
 // "_OTHER": what operations of users return must not add series without end.
 func (o outcome) metricType() string {
 	switch o.errorType {
-	case "", "circuit_open", "probe_limit", "recovering", "rate_limited", "deadline_too_short", "timeout",
+	case "", "circuit_open", "probe_limit", "recovering", "rate_limited", "bulkhead_full", "budget_exhausted",
+		"deadline_too_short", "timeout",
 		"deadline_exceeded", "canceled", "superseded", "panic":
 		return o.errorType
 	}

@@ -31,6 +31,7 @@ const (
 	keyDelay         = attribute.Key(Namespace + "retry.delay")
 	keyDelaySource   = attribute.Key(Namespace + "retry.delay_source")
 	keyStopReason    = attribute.Key(Namespace + "retry.stop_reason")
+	keyHedgeDelay    = attribute.Key(Namespace + "hedge.delay")
 	keyLimit         = attribute.Key(Namespace + "timeout.limit")
 	keyLimitScope    = attribute.Key(Namespace + "timeout.scope")
 	keyDecision      = attribute.Key(Namespace + "decision")
@@ -43,6 +44,9 @@ const (
 	eventWouldReject    = Namespace + "policy.would_reject"
 	eventRetryScheduled = Namespace + "retry.scheduled"
 	eventRetryStopped   = Namespace + "retry.stopped"
+	eventHedgeStarted   = Namespace + "hedge.started"
+	eventHedgeWon       = Namespace + "hedge.won"
+	eventHedgeRefused   = Namespace + "hedge.refused"
 	eventTimeout        = Namespace + "timeout.exceeded"
 )
 

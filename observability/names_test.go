@@ -25,16 +25,17 @@ import (
 // change here breaks them.
 var names = []string{
 	"GET", "breaker rejected", "bulkhead rejected", "bulkhead wait", "chain operation",
-	"rate limit rejected", "rate limit wait",
+	"queue rejected", "queue wait", "rate limit rejected", "rate limit wait",
 
-	"tidegate.breaker.health_check_failed", "tidegate.breaker.state_changed", "tidegate.policy.would_reject", "tidegate.retry.scheduled", "tidegate.retry.stopped", "tidegate.timeout.exceeded",
+	"tidegate.breaker.health_check_failed", "tidegate.breaker.state_changed",
+	"tidegate.hedge.refused", "tidegate.hedge.started", "tidegate.hedge.won", "tidegate.policy.would_reject", "tidegate.retry.scheduled", "tidegate.retry.stopped", "tidegate.timeout.exceeded",
 
 	"error.type", "http.request.method", "http.request.method_original", "http.request.resend_count",
 	"http.response.status_code", "network.protocol.version", "server.address", "server.port", "url.full",
 
 	"tidegate.attempt", "tidegate.attempts", "tidegate.breaker.open_for", "tidegate.breaker.state",
 	"tidegate.breaker.state.from", "tidegate.breaker.state.to", "tidegate.chain.name", "tidegate.decision",
-	"tidegate.events.dropped", "tidegate.operation", "tidegate.outcome", "tidegate.policies",
+	"tidegate.events.dropped", "tidegate.hedge.delay", "tidegate.operation", "tidegate.outcome", "tidegate.policies",
 	"tidegate.policy.key", "tidegate.policy.name",
 	"tidegate.reason", "tidegate.retry.delay", "tidegate.retry.delay_source", "tidegate.retry.stop_reason",
 	"tidegate.retry_after", "tidegate.timeout.limit", "tidegate.timeout.scope", "tidegate.wait.duration",
@@ -56,7 +57,7 @@ func TestNamesAreTheDocumentedOnes(t *testing.T) {
 	}
 	placeholders := map[string]string{
 		"GET": "{method}", "chain operation": "{chain} {operation}",
-		"bulkhead wait": "{policy} wait", "bulkhead rejected": "{policy} rejected",
+		"queue wait": "{policy} wait", "queue rejected": "{policy} rejected",
 	}
 	for _, name := range names {
 		if !got[name] {
@@ -105,8 +106,13 @@ func emittedNames(t *testing.T) map[string]bool {
 		run(script{{0, 200}}, "GET", policies.NewRateLimit(policies.RateLimitConfig{Rate: 1, Burst: 1}))
 		run(nil, "GET", policies.NewTimeout(policies.TimeoutConfig{Limit: time.Second}))
 		run(script{{0, 200}, {0, 200}, {0, 200}}, "PROPFIND", emit(
-			middleware.Event{Kind: middleware.Waited, Policy: "bulkhead", Reason: "full", Wait: time.Second},
-			middleware.Event{Kind: middleware.Rejected, Policy: "bulkhead", Reason: "bulkhead_full"},
+			middleware.Event{Kind: middleware.Waited, Policy: "queue", Reason: "full", Wait: time.Second},
+			middleware.Event{Kind: middleware.Rejected, Policy: "queue", Reason: "full"},
+			middleware.Event{Kind: middleware.Waited, Policy: "x", Reason: "bulkhead", Wait: time.Second},
+			middleware.Event{Kind: middleware.Rejected, Policy: "x", Reason: "bulkhead_full"},
+			middleware.Event{Kind: middleware.HedgeStarted, Policy: "hedge", Attempt: 2, Wait: time.Second},
+			middleware.Event{Kind: middleware.HedgeWon, Policy: "hedge", Attempt: 2},
+			middleware.Event{Kind: middleware.HedgeRefused, Policy: "hedge", Attempt: 3, Reason: "budget"},
 			middleware.Event{Kind: middleware.WouldReject, Policy: "breaker", Key: "key", Reason: "circuit_open"},
 			middleware.Event{Kind: middleware.HealthCheckFailed, Policy: "breaker", Err: io.EOF}))
 		run(script{{0, 200}, {0, 200}, {0, 200}}, "GET",

@@ -167,7 +167,7 @@ func TestACallThatPanicsEndsItsSpan(t *testing.T) {
 func TestEventsOfOneCallAreBounded(t *testing.T) {
 	r := newRecorder()
 	chain := middleware.NewChain("x", r.observer(),
-		policies.NewRetry(policies.RetryConfig{Attempts: 150, Delay: 1, Jitter: -1, MaxDelay: 1}),
+		policies.NewRetry(policies.RetryConfig{Attempts: 150, Delay: 1, Jitter: -1, MaxDelay: 1, Budget: policies.NewBudget(policies.BudgetConfig{Ratio: -1})}),
 		emit(middleware.Event{Kind: middleware.Waited, Policy: "p", Wait: time.Second}))
 	_ = chain.Do(t.Context(), func(context.Context) error { return io.ErrUnexpectedEOF })
 	s := r.span(t, "x")

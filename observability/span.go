@@ -41,6 +41,12 @@ func (o *Observer) trace(ctx context.Context, c *call, e middleware.Event) {
 	case middleware.RetryStopped:
 		addEvent(span, eventRetryStopped, e,
 			keyAttempt.Int(e.Attempt), keyStopReason.String(e.Reason), semconv.ErrorTypeKey.String(eventErrorType(e)))
+	case middleware.HedgeStarted:
+		addEvent(span, eventHedgeStarted, e, keyAttempt.Int(e.Attempt), keyHedgeDelay.Float64(e.Wait.Seconds()))
+	case middleware.HedgeWon:
+		addEvent(span, eventHedgeWon, e, keyAttempt.Int(e.Attempt))
+	case middleware.HedgeRefused:
+		addEvent(span, eventHedgeRefused, e, keyAttempt.Int(e.Attempt), keyReason.String(e.Reason))
 	case middleware.TimedOut:
 		attributes := []attribute.KeyValue{keyLimit.Float64(e.Wait.Seconds())}
 		if c != nil {
@@ -115,10 +121,14 @@ func retryAfter(e middleware.Event) []attribute.KeyValue {
 // waitName and rejectedName name the row of a wait and of a refusal after the
 // kind of policy where the event tells it, or else after the policy.
 func waitName(e middleware.Event) string {
-	if e.Reason == "rate" {
+	switch e.Reason {
+	case "rate", "pause":
 		return "rate limit wait"
+	case "bulkhead":
+		return "bulkhead wait"
+	default:
+		return words(e.Policy) + " wait"
 	}
-	return words(e.Policy) + " wait"
 }
 
 func rejectedName(e middleware.Event) string {
@@ -127,6 +137,8 @@ func rejectedName(e middleware.Event) string {
 		return "breaker rejected"
 	case "rate_limited":
 		return "rate limit rejected"
+	case "bulkhead_full":
+		return "bulkhead rejected"
 	default:
 		return words(e.Policy) + " rejected"
 	}

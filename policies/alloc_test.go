@@ -55,20 +55,44 @@ func TestABreakerAllocatesNothing(t *testing.T) {
 	}
 }
 
+// A hostBreaker is a policy that is no pointer.
+type hostBreaker struct {
+	host string
+	*policies.Breaker
+}
+
 func TestABreakerPerKeyAllocatesNothing(t *testing.T) {
-	chain := middleware.NewChain("x", perKey(policies.KeyedConfig{}, policies.BreakerConfig{}))
 	ctx := to(t, "a")
-	if n := testing.AllocsPerRun(10_000, func() { _ = chain.Do(ctx, succeed) }); n != 0 {
-		t.Errorf("%v allocations, want none", n)
+	for name, keyed := range map[string]middleware.Policy{
+		"a pointer": perKey(policies.KeyedConfig{}, policies.BreakerConfig{}),
+		"a value": policies.NewKeyed(policies.KeyedConfig{}, func(string) hostBreaker {
+			return hostBreaker{"a", policies.NewBreaker(policies.BreakerConfig{})}
+		}),
+	} {
+		chain := middleware.NewChain("x", keyed)
+		if n := testing.AllocsPerRun(10_000, func() { _ = chain.Do(ctx, succeed) }); n != 0 {
+			t.Errorf("%s: %v allocations, want none", name, n)
+		}
+	}
+}
+
+// A bulkhead that lets a call through allocates nothing, whether a streamed result would keep
+// its place or not.
+func TestABulkheadAllocatesNothing(t *testing.T) {
+	for _, c := range []policies.BulkheadConfig{{}, {UntilResult: true}, {MaxConcurrent: 1, MaxQueue: 1}} {
+		chain := middleware.NewChain("x", policies.NewBulkhead(c))
+		if n := testing.AllocsPerRun(10_000, func() { _ = chain.Do(t.Context(), succeed) }); n != 0 {
+			t.Errorf("%+v: %v allocations, want none", c, n)
+		}
 	}
 }
 
 // Retry, breaker and rate limit together allocate nothing. With a timeout around them
-// it is its context and a func value; and for an operation that waits for the context
+// it is its context; and for an operation that waits for the context
 // to end, what the standard library allocates for that.
 func TestWhatSeveralPoliciesAllocate(t *testing.T) {
 	three := middleware.NewChain("x", policies.NewRetry(policies.RetryConfig{}), policies.NewBreaker(policies.BreakerConfig{}),
-		policies.NewRateLimit(policies.RateLimitConfig{Rate: 1e9, Burst: 1e9}))
+		policies.NewRateLimit(policies.RateLimitConfig{Rate: 1e9, Burst: 1e9, MaxPause: time.Minute}))
 	four := middleware.NewChain("x", policies.NewTimeout(policies.TimeoutConfig{}), three)
 	waits := func(ctx context.Context) error { ctx.Done(); return nil }
 	for _, row := range []struct {
@@ -76,7 +100,7 @@ func TestWhatSeveralPoliciesAllocate(t *testing.T) {
 		chain *middleware.Chain
 		op    func(context.Context) error
 		want  float64
-	}{{"three", three, succeed, 0}, {"four", four, succeed, 2}, {"four and Done", four, waits, 7}} {
+	}{{"three", three, succeed, 0}, {"four", four, succeed, 1}, {"four and Done", four, waits, 6}} {
 		if n := testing.AllocsPerRun(10_000, func() { _ = row.chain.Do(t.Context(), row.op) }); n != row.want {
 			t.Errorf("%s: %v allocations, want %v", row.name, n, row.want)
 		}

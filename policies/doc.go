@@ -12,8 +12,21 @@
 // is part of two chains has one state for both. [Keyed] makes one of a policy for
 // each key.
 //
+// What they do:
+//
+//   - [Timeout] limits how long a call takes, or an attempt.
+//   - [Retry] repeats what failed.
+//   - [Hedge] runs a call beside itself that takes long, and takes what comes first.
+//   - [Breaker] stops calls to a dependency that fails.
+//   - [RateLimit] lets calls begin at a bounded rate.
+//   - [Bulkhead] lets a bounded number of calls run at the same time.
+//   - [Keyed] makes one of any of them for each key.
+//
+// A [Budget] is no policy: it bounds the load that retries and hedges add.
+//
 // The order that is right for most chains, outermost first: Timeout for the whole
-// call, Retry, Breaker, RateLimit, Timeout for each attempt. Retry outside the
-// breaker lets the breaker count every attempt, and ends the retries when it
-// opens.
+// call, Retry, Hedge, Breaker, RateLimit, Bulkhead, Timeout for each attempt. Retry outside
+// the breaker lets the breaker count every attempt, and ends the retries when it
+// opens. A call that waits for its turn at the rate limit takes no place in the
+// bulkhead meanwhile, and neither wait counts against the time of the attempt.
 package policies

@@ -110,6 +110,48 @@ func ExampleKeyed() {
 	// b.example.com closed
 }
 
+// When the dependency is down, a budget keeps retries from multiplying the load: here
+// to one further attempt for each five calls. Any number of policies may share it.
+func ExampleBudget() {
+	budget := policies.NewBudget(policies.BudgetConfig{Ratio: 0.2, MinPerSecond: -1})
+	retry := policies.NewRetry(policies.RetryConfig{Attempts: 3, Delay: time.Nanosecond, Budget: budget})
+	chain := middleware.NewChain("billing", retry)
+	requests := 0
+	var err error
+	for range 50 {
+		err = chain.Do(context.Background(), func(context.Context) error {
+			requests++
+			return errors.New("connection refused")
+		})
+	}
+	fmt.Println(requests, "requests for 50 calls")
+	fmt.Println(errors.Is(err, middleware.ErrBudgetExhausted))
+	fmt.Printf("%+v\n", budget.Status())
+	// Output:
+	// 60 requests for 50 calls
+	// true
+	// {Calls:50 Extra:10 Left:0}
+}
+
+// The first run hangs, so a second one is begun beside it, and wins.
+func ExampleHedge() {
+	hedge := policies.NewHedge(policies.HedgeConfig{Delay: time.Millisecond})
+	chain := middleware.NewChain("catalog", hedge)
+	ctx := middleware.WithOperation(context.Background(), middleware.Operation{Name: "Find", Idempotent: true})
+	item, err := middleware.Call(ctx, chain, func(ctx context.Context) (string, error) {
+		if middleware.Attempt(ctx) == 1 {
+			<-ctx.Done()
+			fmt.Println("the first:", context.Cause(ctx))
+			return "", ctx.Err()
+		}
+		return "from the second", nil
+	})
+	fmt.Println(item, err)
+	// Output:
+	// the first: another attempt succeeded first
+	// from the second <nil>
+}
+
 func ExampleRetry() {
 	retry := policies.NewRetry(policies.RetryConfig{Attempts: 3, Delay: time.Millisecond})
 	chain := middleware.NewChain("billing", retry)
@@ -152,4 +194,34 @@ func ExampleRateLimit() {
 	// Output:
 	// false
 	// true
+}
+
+func ExampleBulkhead() {
+	bulkhead := policies.NewBulkhead(policies.BulkheadConfig{MaxConcurrent: 1})
+	chain := middleware.NewChain("billing", bulkhead)
+	err := chain.Do(context.Background(), func(context.Context) error {
+		// While this call runs there is no place for another one.
+		return chain.Do(context.Background(), func(context.Context) error { return nil })
+	})
+	fmt.Println(err)
+	fmt.Println(errors.Is(err, middleware.ErrBulkheadFull), bulkhead.Status().Running)
+	// Output:
+	// billing: bulkhead: too many calls at the same time
+	// true 0
+}
+
+// One call that is asked to come back later holds all of them.
+func ExampleRateLimit_pause() {
+	limit := policies.NewRateLimit(policies.RateLimitConfig{MaxPause: time.Minute})
+	chain := middleware.NewChain("billing", limit)
+	_ = chain.Do(context.Background(), func(context.Context) error {
+		return middleware.Judged(errors.New("429 Too Many Requests"),
+			middleware.Verdict{Class: middleware.Throttled, After: 30 * time.Second})
+	})
+	err := chain.Do(context.Background(), func(context.Context) error { return nil })
+	if rejection, ok := errors.AsType[*middleware.Rejection](err); ok {
+		fmt.Println(rejection.Reason, rejection.RetryAfter > 25*time.Second)
+	}
+	// Output:
+	// rate limit reached true
 }

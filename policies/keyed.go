@@ -60,14 +60,15 @@ func (c KeyedConfig) Validate() error {
 //	})
 //
 // The number of keys is bounded. Keys that are idle are dropped, but never one whose
-// calls are in flight (a streamed result does not count), nor a [Breaker] that is not
-// closed or that somebody has set by hand, nor a [RateLimit] that is not full. When Max
-// keys are there, further ones share the policy of OverflowKey. A host that is gone for
-// good keeps its open breaker and its place, so do not let outsiders choose the keys: one
-// who names enough hosts that fail fills it.
+// calls are in flight, nor a [Breaker] that is not closed or that somebody has set by
+// hand, nor a [RateLimit] that is not full or that pauses, nor a [Bulkhead] in use, nor a
+// [Retry] or [Hedge] whose own [Budget] holds anything. A call whose result is streamed is in
+// flight until that has been read or closed. When Max keys are there, further ones share the
+// policy of OverflowKey. A host that is gone for good keeps its open breaker and its place,
+// so do not let outsiders choose the keys: one who names enough hosts that fail fills it.
 //
 // Give Keyed policies, not chains, if observers are to hear of them: a chain has its
-// own. What is said of a Breaker and a RateLimit holds for those in chains too, but not for
+// own. What is said of these policies holds for those in chains too, but not for
 // those hidden in a policy of another kind.
 type Keyed[P middleware.Policy] struct {
 	config KeyedConfig // complete
@@ -90,9 +91,17 @@ type keyShard[P middleware.Policy] struct {
 }
 
 type keyEntry[P middleware.Policy] struct {
-	policy P
-	calls  atomic.Int64 // in flight
-	used   atomic.Bool  // since the last sweep
+	policy  P
+	execute middleware.Policy // policy, and
+	release func()            // leave, as values that calls need not make
+	calls   atomic.Int64      // in flight
+	used    atomic.Bool       // since the last sweep
+}
+
+func newKeyEntry[P middleware.Policy](p P) *keyEntry[P] {
+	e := &keyEntry[P]{policy: p, execute: p}
+	e.release = e.leave
+	return e
 }
 
 // NewKeyed returns a Keyed that calls make for each new key. make must be safe for
@@ -118,8 +127,7 @@ func (k *Keyed[P]) Name() string { return k.config.Name }
 // Execute implements [middleware.Policy].
 func (k *Keyed[P]) Execute(ctx context.Context, next middleware.Next) error {
 	e := k.enter(k.config.Key(ctx))
-	defer e.leave()
-	return e.policy.Execute(ctx, next)
+	return next.ExecuteThen(ctx, e.execute, e.release)
 }
 
 // For returns the policy of a key, as a call with that key would get it: if there is
@@ -221,7 +229,7 @@ func (k *Keyed[P]) enter(key string) *keyEntry[P] {
 	if key == OverflowKey || !k.room() {
 		return k.enterOverflow()
 	}
-	there := k.settle(&keyEntry[P]{policy: k.make(key)}, func(e *keyEntry[P]) *keyEntry[P] {
+	there := k.settle(newKeyEntry(k.make(key)), func(e *keyEntry[P]) *keyEntry[P] {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if first := s.entries[key]; first != nil {
@@ -334,14 +342,18 @@ func (k *Keyed[P]) sweep() (dropped []P) {
 
 // idle reports whether a policy may be dropped: one made anew is in the same state.
 func idle(p middleware.Policy) bool {
-	switch p := p.(type) {
-	case interface{ idle() bool }: // a Breaker, a RateLimit, or what embeds one
-		return p.idle()
-	case *middleware.Chain:
-		return !slices.ContainsFunc(p.Policies(), func(p middleware.Policy) bool { return !idle(p) })
-	default:
-		return true
+	all := []middleware.Policy{p}
+	if c, ok := p.(*middleware.Chain); ok {
+		all = c.Policies()
 	}
+	return !slices.ContainsFunc(all, func(p middleware.Policy) bool {
+		if p, ok := p.(interface{ spending() *spender }); ok && !p.spending().idleAmong(all) { // a Retry, a Hedge
+			return true
+		}
+		// A Breaker, RateLimit, Bulkhead, Hedge, or what embeds one.
+		state, ok := p.(interface{ idle() bool })
+		return ok && !state.idle()
+	})
 }
 
 func (k *Keyed[P]) enterOverflow() *keyEntry[P] {
@@ -354,7 +366,7 @@ func (k *Keyed[P]) enterOverflow() *keyEntry[P] {
 	if e != nil {
 		return e
 	}
-	return k.settle(&keyEntry[P]{policy: k.make(OverflowKey)}, func(e *keyEntry[P]) *keyEntry[P] {
+	return k.settle(newKeyEntry(k.make(OverflowKey)), func(e *keyEntry[P]) *keyEntry[P] {
 		if k.overflow == nil {
 			k.overflow = e
 		}

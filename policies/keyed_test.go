@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -353,6 +354,108 @@ func TestLongCallsAreCounted(t *testing.T) {
 		}
 		if s := k.For("backup").Status(); s.State != policies.Open {
 			t.Errorf("after two long failures: %+v", s)
+		}
+	})
+}
+
+// A call whose result is streamed is in flight until that has been read or closed.
+func TestAKeyWhoseResultIsReadIsNotDropped(t *testing.T) {
+	for name, finish := range map[string]func(*middleware.Streamed[int]){"read": (*middleware.Streamed[int]).Release, "closed": (*middleware.Streamed[int]).Close} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				k := perKey(policies.KeyedConfig{Max: 1, Idle: time.Minute}, policies.BreakerConfig{})
+				chain := middleware.NewChain("x", k)
+				sweeps := func() {
+					for range 3 {
+						time.Sleep(time.Minute)
+						k.For("other")
+					}
+				}
+				var s middleware.Streamed[int]
+				_, _ = s.Do(to(t, "a"), chain, streamer(func(context.Context) (int, error) { return 1, nil }))
+				sweeps()
+				if got := list(k); got != "_overflow a" {
+					t.Errorf("while the result is read: keys %q", got)
+				}
+				finish(&s)
+				sweeps()
+				if got := list(k); got != "_overflow other" {
+					t.Errorf("after that: keys %q", got)
+				}
+				s.Close()
+			})
+		})
+	}
+}
+
+// Whatever ends the calls of a key, the last end makes it idle.
+func TestAKeyIsIdleAfterEveryEnd(t *testing.T) {
+	for name, op := range map[string]func(context.Context) error{
+		"success": succeed,
+		"failure": fail,
+		"panic":   func(context.Context) error { panic("boom") },
+		"Goexit":  func(context.Context) error { runtime.Goexit(); return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				k := perKey(policies.KeyedConfig{Max: 1, Idle: time.Minute}, policies.BreakerConfig{})
+				chain := middleware.NewChain("x", k)
+				for _, call := range []func(){
+					func() { _ = chain.Do(to(t, "a"), op) },
+					func() {
+						_, end, _ := middleware.Stream(to(t, "a"), chain, func(ctx context.Context) (int, error) { return 1, op(ctx) }, nil)
+						end()
+					},
+				} {
+					var wg sync.WaitGroup
+					wg.Go(func() {
+						defer func() { _ = recover() }()
+						call()
+					})
+					wg.Wait()
+				}
+				for range 2 {
+					time.Sleep(time.Minute)
+					k.For("other")
+				}
+				if got := list(k); got != "_overflow other" {
+					t.Errorf("keys %q", got)
+				}
+			})
+		})
+	}
+}
+
+// A bulkhead in use is kept, and a rate limit that pauses, even if no call came by way of
+// the key.
+func TestWhatIsInUseOrPausesIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bulkheads := policies.NewKeyed(policies.KeyedConfig{Max: 1, Idle: time.Minute}, func(string) *policies.Bulkhead {
+			return policies.NewBulkhead(policies.BulkheadConfig{})
+		})
+		limits := policies.NewKeyed(policies.KeyedConfig{Max: 1, Idle: time.Minute}, func(string) *policies.RateLimit {
+			return policies.NewRateLimit(policies.RateLimitConfig{MaxPause: 10 * time.Minute})
+		})
+		bulkhead, limit := bulkheads.For("a"), limits.For("a")
+		_ = middleware.NewChain("x", limit).Do(t.Context(), throttled(time.Hour))
+		var wg sync.WaitGroup
+		wg.Go(func() { _ = middleware.NewChain("x", bulkhead).Do(t.Context(), lasting(10*time.Minute-1, nil)) })
+		there := func() (a, b bool) {
+			for range 3 {
+				time.Sleep(time.Minute)
+				bulkheads.For("other")
+				limits.For("other")
+			}
+			return maps.Collect(bulkheads.All())["a"] == bulkhead, maps.Collect(limits.All())["a"] == limit
+		}
+		for range 3 {
+			if a, b := there(); !a || !b {
+				t.Errorf("kept meanwhile: bulkhead %v, rate limit %v", a, b)
+			}
+		}
+		wg.Wait()
+		if a, b := there(); a || b {
+			t.Errorf("kept in the end: bulkhead %v, rate limit %v", a, b)
 		}
 	})
 }

@@ -26,11 +26,14 @@ type limitedContext struct {
 	cause     atomic.Pointer[middleware.Rejection] // set before the state is expired
 	inner     atomic.Pointer[innerContext]         // nil until it is needed
 	first     innerContext                         // so that inner needs no allocation
+	returned  atomic.Bool                          // in time, with a result that may be streamed
 }
 
-// What has happened to a limitedContext. Of the first two, only one can.
+// What has happened to a limitedContext. Of the first three, only one can, except that
+// a read may take too long once the limit was lifted.
 const (
 	lifted   int32 = 1 << iota // the limit no longer holds
+	consumed                   // nothing is left that it could cut
 	expired                    // the limit has passed
 	released                   // the call is over
 )
@@ -48,15 +51,62 @@ func (i *innerContext) end(cause error) {
 	i.cancel(cause)
 }
 
+// do runs the rest of the chain under the limit.
+func (c *limitedContext) do(next middleware.Next) error {
+	switch c.timeout.scope {
+	case EachRead:
+		r := &reading{limit: (*limit)(c)}
+		defer c.lift()
+		return next.DoUntil(middleware.WithReads(c, r.turn), r)
+	case UntilEnd:
+		return next.DoUntil(c, (*limit)(c))
+	default:
+		defer c.lift()
+		return next.DoUntil(c, (*limit)(c))
+	}
+}
+
+// A limit is a limitedContext as what is held until the end of a result.
+type limit limitedContext
+
+// Release ends the limit.
+func (l *limit) Release() { (*limitedContext)(l).end() }
+
+// Cancel ends the context.
+func (l *limit) Cancel() { (*limitedContext)(l).release() }
+
 // lift ends the limit. What the caller goes on to do with the context, reading a
 // stream, is bound by the caller's deadline alone.
-func (c *limitedContext) lift() { c.state.CompareAndSwap(0, lifted) }
+func (c *limitedContext) lift() { c.stop(lifted) }
 
-func (c *limitedContext) expire() {
+func (c *limitedContext) stop(why int32) {
+	if c.state.CompareAndSwap(0, why) {
+		if inner := c.inner.Load(); inner != nil && inner.timer != nil {
+			inner.timer.Stop()
+		}
+	}
+}
+
+// end ends the limit of a streamed result, which has been read to its end, or given up.
+func (c *limitedContext) end() {
+	c.stop(consumed)
+	if c.state.Load()&expired == 0 || !c.returned.Load() {
+		return
+	}
+	c.chain.Emit(c.parent, middleware.Event{
+		Kind: middleware.TimedOut, Policy: c.timeout.name, Wait: c.timeout.limit,
+		Attempt: middleware.Attempt(c.parent), Reason: "stream", Err: c.cause.Load(),
+	})
+}
+
+func (c *limitedContext) expire() { c.expireFrom(0) }
+
+// expireFrom lets the limit pass, if the state is still the one given.
+func (c *limitedContext) expireFrom(state int32) {
 	c.cause.CompareAndSwap(nil, &middleware.Rejection{
 		Chain: c.chain.Name(), Policy: c.timeout.name, Reason: middleware.ErrTimeout,
 	})
-	if c.state.CompareAndSwap(0, expired) {
+	if c.state.CompareAndSwap(state, state|expired) {
 		c.enforce()
 	}
 }

@@ -23,7 +23,9 @@ var errGone = errors.New("the caller is gone")
 type valueKey struct{}
 
 // attempt is a limit of a second that counts for the stream too.
-var attempt = policies.TimeoutConfig{Name: "attempt", Limit: time.Second, Stream: true}
+var scopes = []policies.TimeoutScope{policies.UntilResult, policies.EachRead, policies.UntilEnd}
+
+var attempt = policies.TimeoutConfig{Name: "attempt", Limit: time.Second, Scope: policies.UntilEnd}
 
 // open returns the context of an operation inside the given limits, outermost first,
 // and what ends it as the end of a streamed result does. Without any it is attempt.
@@ -70,15 +72,15 @@ var ways = []way{
 		happen: func(context.CancelCauseFunc, func()) { time.Sleep(time.Hour) },
 		err:    context.DeadlineExceeded, cause: "x: attempt: time limit exceeded"},
 	{name: "the limit passes, then that around it",
-		limits: []policies.TimeoutConfig{{Name: "total", Limit: time.Minute, Stream: true}, attempt},
+		limits: []policies.TimeoutConfig{{Name: "total", Limit: time.Minute, Scope: policies.UntilEnd}, attempt},
 		happen: func(context.CancelCauseFunc, func()) { time.Sleep(time.Hour) },
 		err:    context.DeadlineExceeded, cause: "x: attempt: time limit exceeded"},
 	{name: "the limit around it passes",
-		limits: []policies.TimeoutConfig{attempt, {Name: "inner", Limit: time.Minute, Stream: true}},
+		limits: []policies.TimeoutConfig{attempt, {Name: "inner", Limit: time.Minute, Scope: policies.UntilEnd}},
 		happen: func(context.CancelCauseFunc, func()) { time.Sleep(time.Second) },
 		err:    context.DeadlineExceeded, cause: "x: attempt: time limit exceeded"},
 	{name: "the limit around it passes first",
-		limits: []policies.TimeoutConfig{attempt, {Name: "inner", Limit: time.Minute, Stream: true}},
+		limits: []policies.TimeoutConfig{attempt, {Name: "inner", Limit: time.Minute, Scope: policies.UntilEnd}},
 		happen: func(context.CancelCauseFunc, func()) { time.Sleep(time.Hour) },
 		err:    context.DeadlineExceeded, cause: "x: attempt: time limit exceeded"},
 	{name: "the caller cancels",
@@ -161,7 +163,7 @@ var derivations = []derivation{
 		return context.WithValue(ctx, new(int), 1), cancel
 	}},
 	{"another limit", false, func(ctx context.Context) (context.Context, func()) {
-		return open(ctx, policies.TimeoutConfig{Name: "derived", Limit: 24 * time.Hour, Stream: true})
+		return open(ctx, policies.TimeoutConfig{Name: "derived", Limit: 24 * time.Hour, Scope: policies.UntilEnd})
 	}},
 }
 
@@ -260,7 +262,7 @@ func TestLimitedContextIsADeadline(t *testing.T) {
 		{"the limit, if it is earlier", nil, time.Minute, time.Second},
 		{"none once the limit was lifted", []policies.TimeoutConfig{{}}, 0, 0},
 		{"the caller's once the limit was lifted", []policies.TimeoutConfig{{}}, time.Hour, time.Hour},
-		{"the earlier of two limits", []policies.TimeoutConfig{{Limit: time.Minute, Stream: true}, attempt}, 0, time.Second},
+		{"the earlier of two limits", []policies.TimeoutConfig{{Limit: time.Minute, Scope: policies.UntilEnd}, attempt}, 0, time.Second},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -306,8 +308,8 @@ func TestLimitedContextIsLetGo(t *testing.T) {
 	parent, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	for _, q := range questions {
-		for _, stream := range []bool{true, false} {
-			value := askAndRelease(parent, q.ask, policies.TimeoutConfig{Limit: time.Hour, Stream: stream})
+		for _, scope := range scopes {
+			value := askAndRelease(parent, q.ask, policies.TimeoutConfig{Limit: time.Hour, Scope: scope})
 			for range 100 {
 				if runtime.GC(); value.Value() == nil {
 					break
@@ -345,9 +347,9 @@ func TestLimitedContextIsMonotonic(t *testing.T) {
 // A context that outlives its call has ended.
 func TestLimitedContextEndsWithThePlainCall(t *testing.T) {
 	for _, q := range questions {
-		for _, stream := range []bool{true, false} {
+		for _, scope := range scopes {
 			for _, op := range []func(context.Context) error{succeed, fail} {
-				chain := middleware.NewChain("x", policies.NewTimeout(policies.TimeoutConfig{Stream: stream}))
+				chain := middleware.NewChain("x", policies.NewTimeout(policies.TimeoutConfig{Scope: scope}))
 				kept, _ := middleware.Call(t.Context(), chain, func(ctx context.Context) (context.Context, error) { return ctx, op(ctx) })
 				q.ask(kept)
 				answers(kept, t, q.name, context.Canceled, "context canceled")
@@ -509,7 +511,7 @@ func TestTimeoutJudgesByTheClock(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			for _, q := range questions {
-				for _, stream := range []bool{true, false} {
+				for _, scope := range scopes {
 					synctest.Test(t, func(t *testing.T) {
 						var events recorder
 						var verdict middleware.Verdict
@@ -519,7 +521,7 @@ func TestTimeoutJudgesByTheClock(t *testing.T) {
 							return err
 						})
 						limit := attempt
-						limit.Stream = stream
+						limit.Scope = scope
 						chain := middleware.NewChain("x", &events, outer, policies.NewTimeout(limit))
 						op := func(ctx context.Context) error {
 							q.ask(ctx)
@@ -656,7 +658,7 @@ func TestLimitedContextIsSafeForConcurrentUse(t *testing.T) {
 	}
 	for range rounds {
 		parent, cancel := context.WithCancelCause(context.Background())
-		limit := policies.TimeoutConfig{Limit: 1 + rand.N(20*time.Microsecond), Stream: rand.N(4) > 0}
+		limit := policies.TimeoutConfig{Limit: 1 + rand.N(20*time.Microsecond), Scope: scopes[rand.N(len(scopes))]}
 		ctx, release := open(parent, limit)
 		var all sync.WaitGroup
 		dones := make([]<-chan struct{}, askers)
@@ -736,12 +738,12 @@ func TestTimeoutAllocatesLittle(t *testing.T) {
 		op   func(context.Context) error
 		want float64
 	}{
-		// The context and its release.
-		{"an operation that does not look at its context", succeed, 2},
-		{"an operation that asks whether it should go on", func(ctx context.Context) error { return ctx.Err() }, 2},
-		{"an operation that fails", fail, 2},
+		// The context.
+		{"an operation that does not look at its context", succeed, 1},
+		{"an operation that asks whether it should go on", func(ctx context.Context) error { return ctx.Err() }, 1},
+		{"an operation that fails", fail, 1},
 		// And the inner context, its cancel function and channel, the timer and its function.
-		{"an operation that waits", func(ctx context.Context) error { ctx.Done(); return nil }, 7},
+		{"an operation that waits", func(ctx context.Context) error { ctx.Done(); return nil }, 6},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			chain := middleware.NewChain("x", policies.NewTimeout(policies.TimeoutConfig{}))

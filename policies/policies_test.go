@@ -20,19 +20,40 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func TestPoliciesConform(t *testing.T) {
 	for name, newPolicy := range map[string]func() middleware.Policy{
 		"timeout":            func() middleware.Policy { return policies.NewTimeout(policies.TimeoutConfig{}) },
-		"timeout of streams": func() middleware.Policy { return policies.NewTimeout(policies.TimeoutConfig{Stream: true}) },
+		"timeout of streams": func() middleware.Policy { return policies.NewTimeout(policies.TimeoutConfig{Scope: policies.UntilEnd}) },
 		"retry":              func() middleware.Policy { return policies.NewRetry(policies.RetryConfig{}) },
 		"breaker":            func() middleware.Policy { return policies.NewBreaker(policies.BreakerConfig{}) },
 		"rate limit":         func() middleware.Policy { return policies.NewRateLimit(policies.RateLimitConfig{Rate: 10, Burst: 3}) },
 		"rate limit that waits": func() middleware.Policy {
 			return policies.NewRateLimit(policies.RateLimitConfig{Rate: 10, Burst: 3, MaxWait: time.Second})
 		},
+		"rate limit that pauses": func() middleware.Policy {
+			return policies.NewRateLimit(policies.RateLimitConfig{Rate: 10, Burst: 3, MaxPause: time.Second})
+		},
+		"bulkhead": func() middleware.Policy {
+			return policies.NewBulkhead(policies.BulkheadConfig{MaxConcurrent: 2})
+		},
+		"bulkhead that waits": func() middleware.Policy {
+			return policies.NewBulkhead(policies.BulkheadConfig{MaxConcurrent: 1, MaxQueue: 3})
+		},
+		"bulkhead until the result": func() middleware.Policy {
+			return policies.NewBulkhead(policies.BulkheadConfig{MaxConcurrent: 1, MaxQueue: 3, UntilResult: true})
+		},
+		"keyed": func() middleware.Policy {
+			return policies.NewKeyed(policies.KeyedConfig{}, func(string) *policies.Bulkhead { return policies.NewBulkhead(policies.BulkheadConfig{}) })
+		},
+		"hedge": func() middleware.Policy {
+			return policies.NewHedge(policies.HedgeConfig{Delay: time.Second, When: always})
+		},
+		"hedge by quantile": func() middleware.Policy { return policies.NewHedge(policies.HedgeConfig{MinCalls: 1, When: always}) },
 		"all of them": func() middleware.Policy {
 			return middleware.NewChain("",
 				policies.NewTimeout(policies.TimeoutConfig{Name: "total", Limit: time.Minute}),
 				policies.NewRetry(policies.RetryConfig{}),
+				policies.NewHedge(policies.HedgeConfig{Delay: time.Second, When: always}),
 				policies.NewBreaker(policies.BreakerConfig{}),
 				policies.NewRateLimit(policies.RateLimitConfig{}),
+				policies.NewBulkhead(policies.BulkheadConfig{}),
 				policies.NewTimeout(policies.TimeoutConfig{Name: "attempt"}),
 			)
 		},
@@ -117,6 +138,19 @@ func TestValidateNamesTheSetting(t *testing.T) {
 			"policies: RateLimitConfig.Burst is -1: it must be between 1 and 2147483647, or 0 for the default"},
 		{"max wait", policies.RateLimitConfig{MaxWait: -1},
 			"policies: RateLimitConfig.MaxWait is -1ns: it must be 0 (reject at once) or a positive duration"},
+		{"max pause", policies.RateLimitConfig{MaxPause: -1},
+			"policies: RateLimitConfig.MaxPause is -1ns: it must be 0 (no pause) or a positive duration"},
+		{"zero bulkhead", policies.BulkheadConfig{}, ""},
+		{"a queue alone", policies.BulkheadConfig{MaxQueue: math.MaxInt32}, ""},
+		{"a bulkhead", policies.BulkheadConfig{MaxConcurrent: 1, MaxQueue: 1, MaxWait: 1, UntilResult: true}, ""},
+		{"negative places", policies.BulkheadConfig{MaxConcurrent: -1},
+			"policies: BulkheadConfig.MaxConcurrent is -1: it must be between 1 and 2147483647, or 0 for the default"},
+		{"negative queue", policies.BulkheadConfig{MaxQueue: -1},
+			"policies: BulkheadConfig.MaxQueue is -1: it must be between 1 and 2147483647, or 0 for none"},
+		{"negative wait in a queue", policies.BulkheadConfig{MaxQueue: 1, MaxWait: -1},
+			"policies: BulkheadConfig.MaxWait is -1ns: it must be a positive duration, or 0 for the default"},
+		{"a wait without a queue", policies.BulkheadConfig{MaxWait: time.Second},
+			"policies: BulkheadConfig.MaxWait is 1s: it must be 0 without MaxQueue"},
 		{"threshold", policies.BreakerConfig{FailureThreshold: math.MinInt},
 			"policies: BreakerConfig.FailureThreshold is -9223372036854775808: it must be between 1 and 2147483647, or 0 for the default"},
 		{"recovery below timeout", policies.BreakerConfig{Timeout: time.Minute, RecoveryTime: time.Second},
@@ -213,6 +247,39 @@ func TestValidateNamesTheSetting(t *testing.T) {
 			"policies: BreakerConfig.ProbeLease is -1ns: it must be a positive duration, or 0 for the default"},
 		{"negative ramp", policies.BreakerConfig{Ramp: -1},
 			"policies: BreakerConfig.Ramp is -1ns: it must be a positive duration, or 0 for none"},
+		{"zero budget", policies.BudgetConfig{}, ""},
+		{"a budget that is off, without a floor", policies.BudgetConfig{Ratio: -1, MinPerSecond: -1}, ""},
+		{"the largest budget", policies.BudgetConfig{Ratio: 1000, MinPerSecond: math.MaxInt32, Window: math.MaxInt64}, ""},
+		{"the shortest window of a budget", policies.BudgetConfig{Window: 10 * time.Millisecond}, ""},
+		{"ratio", policies.BudgetConfig{Ratio: 1001},
+			"policies: BudgetConfig.Ratio is 1001: it must be above 0 and at most 1000, 0 for the default, or negative for no bound"},
+		{"ratio that is no number", policies.BudgetConfig{Ratio: math.NaN()},
+			"policies: BudgetConfig.Ratio is NaN: it must be above 0 and at most 1000, 0 for the default, or negative for no bound"},
+		{"infinite ratio, and negative", policies.BudgetConfig{Ratio: math.Inf(-1)},
+			"policies: BudgetConfig.Ratio is -Inf: it must be above 0 and at most 1000, 0 for the default, or negative for no bound"},
+		{"floor", policies.BudgetConfig{MinPerSecond: math.Inf(1)},
+			"policies: BudgetConfig.MinPerSecond is +Inf: it must be above 0 and at most 2147483647, 0 for the default, or negative for none"},
+		{"infinite floor, and negative", policies.BudgetConfig{MinPerSecond: math.Inf(-1)},
+			"policies: BudgetConfig.MinPerSecond is -Inf: it must be above 0 and at most 2147483647, 0 for the default, or negative for none"},
+		{"floor that is no number", policies.BudgetConfig{MinPerSecond: math.NaN()},
+			"policies: BudgetConfig.MinPerSecond is NaN: it must be above 0 and at most 2147483647, 0 for the default, or negative for none"},
+		{"a window that is too short", policies.BudgetConfig{Window: 9 * time.Millisecond},
+			"policies: BudgetConfig.Window is 9ms: it must be at least 10ms, or 0 for the default"},
+		{"zero hedge", policies.HedgeConfig{}, ""},
+		{"a hedge with everything", policies.HedgeConfig{Quantile: 0.5, MinCalls: 1, MaxHedges: 9}, ""},
+		{"negative delay of a hedge", policies.HedgeConfig{Delay: -1},
+			"policies: HedgeConfig.Delay is -1ns: it must be a positive duration, or 0 for the Quantile"},
+		{"delay with what a quantile needs", policies.HedgeConfig{Delay: 1, Quantile: 0.5, MinCalls: 1},
+			"policies: HedgeConfig.Quantile is 0.5: it must be 0 with Delay\n" +
+				"policies: HedgeConfig.MinCalls is 1: it must be 0 with Delay"},
+		{"quantile of all", policies.HedgeConfig{Quantile: 1},
+			"policies: HedgeConfig.Quantile is 1: it must be above 0 and below 1, or 0 for the default"},
+		{"quantile that is no number", policies.HedgeConfig{Quantile: math.NaN()},
+			"policies: HedgeConfig.Quantile is NaN: it must be above 0 and below 1, or 0 for the default"},
+		{"negative quantile and numbers", policies.HedgeConfig{Quantile: -0.5, MinCalls: -1, MaxHedges: -1},
+			"policies: HedgeConfig.Quantile is -0.5: it must be above 0 and below 1, or 0 for the default\n" +
+				"policies: HedgeConfig.MinCalls is -1: it must be between 1 and 2147483647, or 0 for the default\n" +
+				"policies: HedgeConfig.MaxHedges is -1: it must be between 1 and 2147483647, or 0 for the default"},
 		{"keys", policies.KeyedConfig{Max: -1, Idle: -1},
 			"policies: KeyedConfig.Max is -1: it must be between 1 and 2147483647, or 0 for the default\n" +
 				"policies: KeyedConfig.Idle is -1ns: it must be a positive duration, or 0 for the default"},
@@ -251,8 +318,14 @@ func construct(config any) {
 		policies.NewRetry(c)
 	case policies.RateLimitConfig:
 		policies.NewRateLimit(c)
+	case policies.BulkheadConfig:
+		policies.NewBulkhead(c)
 	case policies.BreakerConfig:
 		policies.NewBreaker(c)
+	case policies.BudgetConfig:
+		policies.NewBudget(c)
+	case policies.HedgeConfig:
+		policies.NewHedge(c)
 	case policies.KeyedConfig:
 		policies.NewKeyed(c, func(string) *policies.Breaker { return nil })
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -29,6 +30,11 @@ type RateLimitConfig struct {
 
 	// MaxWait is how long a call may be held back. Zero rejects at once.
 	MaxWait time.Duration
+
+	// MaxPause is how long the dependency may stop all calls, when it answers one of them
+	// by asking for fewer and says when to come back (over HTTP: 429 with Retry-After).
+	// When it asks for more, the pause is MaxPause. Zero means no pause.
+	MaxPause time.Duration
 }
 
 // Validate returns a *SettingError for each setting outside its range.
@@ -37,6 +43,7 @@ func (c RateLimitConfig) Validate() error {
 	k.that(c.Rate >= 0 && c.Rate <= math.MaxInt32, "Rate", c.Rate, "above 0 and at most 2147483647, or 0 for the default")
 	k.count("Burst", c.Burst)
 	k.that(c.MaxWait >= 0, "MaxWait", c.MaxWait, "0 (reject at once) or a positive duration")
+	k.that(c.MaxPause >= 0, "MaxPause", c.MaxPause, "0 (no pause) or a positive duration")
 	return k.err()
 }
 
@@ -49,11 +56,20 @@ func (c RateLimitConfig) Validate() error {
 // whose context ends while it waits is refused with [middleware.ErrCanceled], and
 // gives its turn back as far as [rate.Reservation.CancelAt] can: turns already
 // promised to later calls stay.
+//
+// With MaxPause, a call that ends with the verdict [middleware.Throttled] and a time to
+// wait (After) is the beginning of a pause for all calls: none begins until that time has
+// passed, counted from the end of the call. Several pauses last until the latest end of
+// them. A call that comes meanwhile gets a turn after the pause; one whose turn comes
+// meanwhile gets a new one, behind those. For both MaxWait is as always.
 type RateLimit struct {
-	name    string
-	maxWait time.Duration
-	limiter *rate.Limiter
-	mu      sync.Mutex // makes a reservation and its cancellation one step
+	name     string
+	maxWait  time.Duration
+	maxPause time.Duration
+	limiter  *rate.Limiter
+	epoch    time.Time
+	resume   atomic.Int64 // when the pause ends, since epoch in nanoseconds; 0: there is none
+	mu       sync.Mutex   // makes a reservation and its cancellation one step
 }
 
 // NewRateLimit returns a RateLimit. It panics if the settings are not valid.
@@ -61,9 +77,11 @@ func NewRateLimit(c RateLimitConfig) *RateLimit {
 	must(c.Validate())
 	r := or(c.Rate, DefaultRate)
 	return &RateLimit{
-		name:    or(c.Name, "rate_limit"),
-		maxWait: c.MaxWait,
-		limiter: rate.NewLimiter(rate.Limit(r), or(c.Burst, int(math.Ceil(r)))),
+		name:     or(c.Name, "rate_limit"),
+		maxWait:  c.MaxWait,
+		maxPause: c.MaxPause,
+		limiter:  rate.NewLimiter(rate.Limit(r), or(c.Burst, int(math.Ceil(r)))),
+		epoch:    time.Now(),
 	}
 }
 
@@ -72,46 +90,121 @@ func (r *RateLimit) Name() string { return r.name }
 
 // Execute implements [middleware.Policy].
 func (r *RateLimit) Execute(ctx context.Context, next middleware.Next) error {
-	if r.limiter.Allow() {
-		return next.Do(ctx)
-	}
-	turn, wait, refused := r.reserve(ctx)
-	if refused != nil {
-		next.Emit(ctx, middleware.Event{Kind: middleware.Rejected, Policy: r.name, Wait: wait, Reason: rejectedWord(refused)})
-		return next.Reject(middleware.Rejection{Policy: r.name, Reason: refused, RetryAfter: wait})
-	}
-	if wait > 0 {
-		if !sleep(ctx, wait) {
-			turn.Cancel()
-			return interrupted(ctx, next, r.name, nil)
+	if r.resume.Load() != 0 || !r.limiter.Allow() { // a pause that begins in between comes too late
+		if err := r.wait(ctx, next); err != nil {
+			return err
 		}
-		next.Emit(ctx, middleware.Event{Kind: middleware.Waited, Policy: r.name, Wait: wait, Reason: "rate"})
 	}
-	return next.Do(ctx)
+	err := next.Do(ctx)
+	if err != nil && r.maxPause > 0 {
+		if v := middleware.VerdictOf(err); v.Class == middleware.Throttled && v.After > 0 {
+			r.pause(min(v.After, r.maxPause))
+		}
+	}
+	return err
 }
 
-// idle reports whether all turns are there, as in a new RateLimit.
-func (r *RateLimit) idle() bool { return r.limiter.Tokens() >= float64(r.limiter.Burst()) }
+// idle reports whether all turns are there and nothing pauses, as in a new RateLimit.
+func (r *RateLimit) idle() bool {
+	return r.pauses(time.Now()) == 0 && r.limiter.Tokens() >= float64(r.limiter.Burst())
+}
 
-// reserve takes the next turn, or says why the call may not wait for it. wait is
-// how long until that turn.
-func (r *RateLimit) reserve(ctx context.Context) (turn *rate.Reservation, wait time.Duration, refused error) {
+// pause stops all calls for d from now on.
+func (r *RateLimit) pause(d time.Duration) {
+	now := time.Since(r.epoch)
+	end := int64(now + min(d, math.MaxInt64-now))
+	for {
+		known := r.resume.Load()
+		if known >= end || r.resume.CompareAndSwap(known, end) {
+			return
+		}
+	}
+}
+
+// pauses returns how much of the pause is left.
+func (r *RateLimit) pauses(now time.Time) time.Duration {
+	for {
+		end := r.resume.Load()
+		if end == 0 {
+			return 0
+		}
+		if left := time.Duration(end) - now.Sub(r.epoch); left > 0 {
+			return left
+		}
+		if r.resume.CompareAndSwap(end, 0) {
+			return 0
+		}
+	}
+}
+
+// wait returns nil when the turn of the call has come. One that comes during a pause,
+// which has begun meanwhile, is lost.
+func (r *RateLimit) wait(ctx context.Context, next middleware.Next) error {
+	why := "rate"
+	var waited time.Duration
+	for {
+		t, refused := r.reserve(ctx, r.maxWait-waited)
+		if refused != nil {
+			next.Emit(ctx, middleware.Event{Kind: middleware.Rejected, Policy: r.name, Wait: t.wait, Reason: rejectedWord(refused)})
+			return next.Reject(middleware.Rejection{Policy: r.name, Reason: refused, RetryAfter: t.wait})
+		}
+		if t.paused {
+			why = "pause"
+		}
+		if t.wait > 0 && !sleep(ctx, t.wait) {
+			r.giveBack(t)
+			return interrupted(ctx, next, r.name, nil)
+		}
+		waited += t.wait
+		if t.wait == 0 || r.pauses(time.Now()) == 0 {
+			break
+		}
+	}
+	if waited > 0 {
+		next.Emit(ctx, middleware.Event{Kind: middleware.Waited, Policy: r.name, Wait: waited, Reason: why})
+	}
+	return nil
+}
+
+// A turn is when a call may begin.
+type turn struct {
+	reservation *rate.Reservation
+	wait        time.Duration
+	paused      bool // there is a pause before it
+}
+
+// reserve takes the next turn, or says why the call, which waits no longer than
+// patience, may not wait for it.
+//
+// While there is a pause the time of the limiter is that of its end, since it must not
+// go back: turns gained in between would be gained twice.
+func (r *RateLimit) reserve(ctx context.Context, patience time.Duration) (t turn, refused error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()
-	turn = r.limiter.ReserveN(now, 1)
-	wait = turn.DelayFrom(now)
+	left := r.pauses(now)
+	at := now.Add(left)
+	t = turn{reservation: r.limiter.ReserveN(at, 1), paused: left > 0}
+	t.wait = t.reservation.DelayFrom(now)
 	deadline, limited := ctx.Deadline()
 	switch {
-	case wait > r.maxWait:
+	case t.wait > patience:
 		refused = middleware.ErrRateLimited
-	case limited && deadline.Sub(now) < wait:
+	case limited && deadline.Sub(now) < t.wait:
 		refused = middleware.ErrDeadline
 	default:
-		return turn, wait, nil
+		return t, nil
 	}
-	turn.CancelAt(now)
-	return nil, wait, refused
+	t.reservation.CancelAt(at)
+	return t, refused
+}
+
+// giveBack gives a turn back that has not come.
+func (r *RateLimit) giveBack(t turn) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	t.reservation.CancelAt(now.Add(r.pauses(now)))
 }
 
 // rejectedWord is the reason of a rejection as a word for events.

@@ -1,10 +1,12 @@
 package policies
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -44,9 +46,29 @@ type RetryConfig struct {
 	// a negative value no jitter.
 	Jitter float64
 
+	// Engine runs the attempts and waits between them. Nil means a loop of package
+	// policies; transports/retryable has one that is go-retryablehttp's.
+	Engine RetryEngine
+
 	// MaxAfter is the longest wait that the dependency may ask for (Retry-After).
 	// When it asks for more, Retry stops at once. Zero means DefaultMaxAfter.
 	MaxAfter time.Duration
+
+	// Budget bounds the further attempts of all calls together, and those of other
+	// policies that have it too. Nil means one of the Retry's own, with the defaults.
+	// NewBudget(BudgetConfig{Ratio: -1}) bounds nothing.
+	Budget *Budget
+}
+
+// A RetryEngine repeats what a [Retry] tells it to. What is repeated, how often and after
+// which wait is the Retry's business.
+//
+// Run calls attempt until that says that there shall be no other, and waits before each
+// further call for as long as it says. When ctx ends during a wait Run returns its error,
+// and otherwise nil. attempt runs on the goroutine of the caller and may panic. Run must
+// be safe for concurrent use.
+type RetryEngine interface {
+	Run(ctx context.Context, attempt func(context.Context) (wait time.Duration, again bool)) error
 }
 
 // Validate returns a *SettingError for each setting outside its range.
@@ -69,7 +91,8 @@ func (c RetryConfig) Validate() error {
 // backoff.PermanentError is never retried.
 //
 // Between attempts it waits as the settings say, or as long as the verdict's
-// After if that is longer, counted from the end of the failed attempt. It gives up
+// After if that is longer, counted from the end of the failed attempt, and then up to
+// Jitter times the back-off more, so that callers do not come back together. It gives up
 // the result of the failed attempt before the wait.
 //
 // When it stops because the attempts are spent or the error must not be repeated,
@@ -77,21 +100,26 @@ func (c RetryConfig) Validate() error {
 // attempt, a breaker for instance, its rejection wraps the last error. When another attempt was due but the wait
 // would have passed the deadline of the context, Retry does not begin it: the
 // error is at once a [*middleware.Rejection] with the reason
-// [middleware.ErrDeadline] that wraps the last error. When the context ends during
-// a wait, the reason is [middleware.ErrCanceled].
+// [middleware.ErrDeadline] that wraps the last error. When the [Budget] has no further
+// attempt, the reason is [middleware.ErrBudgetExhausted]. When the context ends during
+// a wait, it is [middleware.ErrCanceled], and the budget gets the attempt back.
 //
-// A Retry holds no state between calls.
+// A Retry holds no state between calls but its Budget, which is asked after everything
+// else and before the wait.
 type Retry struct {
+	spender
+
 	name     string
 	attempts int
 	delays   backoff.ExponentialBackOff // copied for each call that retries
 	maxAfter time.Duration
+	engine   RetryEngine
 }
 
 // NewRetry returns a Retry. It panics if the settings are not valid.
 func NewRetry(c RetryConfig) *Retry {
 	must(c.Validate())
-	return &Retry{
+	r := &Retry{
 		name:     or(c.Name, "retry"),
 		attempts: or(c.Attempts, DefaultAttempts),
 		delays: backoff.ExponentialBackOff{
@@ -102,7 +130,10 @@ func NewRetry(c RetryConfig) *Retry {
 			Clock:               backoff.SystemClock,
 		},
 		maxAfter: or(c.MaxAfter, DefaultMaxAfter),
+		engine:   c.Engine,
 	}
+	r.join(c.Budget)
+	return r
 }
 
 // Name returns the name of the policy.
@@ -113,35 +144,103 @@ func (r *Retry) Attempts() int { return r.attempts }
 
 // Execute implements [middleware.Policy].
 func (r *Retry) Execute(ctx context.Context, next middleware.Next) error {
+	r.count(ctx, next.Chain())
+	if r.engine != nil {
+		return r.execute(ctx, next)
+	}
 	err := next.Do(ctx)
 	if err == nil {
 		return nil
 	}
-	delays := r.delays
-	delays.Reset()
-	var last error // of the attempt before
-	for attempt := 1; ; attempt++ {
-		wait, source, stop := r.plan(ctx, attempt, err, &delays)
-		if stop != "" {
-			return withLast(next, r.stop(ctx, next, attempt, err, stop, wait), last)
+	c := retrying{Retry: r, next: next, delays: r.delays}
+	c.delays.Reset()
+	for {
+		wait, again := c.judge(ctx, err)
+		if !again {
+			return c.err
 		}
-		next.Emit(ctx, middleware.Event{
-			Kind: middleware.RetryScheduled, Policy: r.name,
-			Attempt: attempt, Wait: wait, Reason: source, Err: err,
-		})
-		middleware.Discard(err)
 		if !sleep(ctx, wait) {
-			return r.stop(ctx, next, attempt, err, "canceled", 0)
+			return c.interrupt(ctx)
 		}
-		last = err
-		if err = next.Do(middleware.WithAttempt(ctx, attempt+1)); err == nil {
+		if err = c.attempt(ctx); err == nil {
 			return nil
 		}
 	}
 }
 
+// execute leaves the loop to the engine.
+func (r *Retry) execute(ctx context.Context, next middleware.Next) error {
+	c := &retrying{Retry: r, next: next, delays: r.delays}
+	c.delays.Reset()
+	err := r.engine.Run(ctx, func(ctx context.Context) (time.Duration, bool) {
+		if c.err = c.attempt(ctx); c.err == nil {
+			return 0, false
+		}
+		return c.judge(ctx, c.err)
+	})
+	switch {
+	case err == nil:
+		return c.err
+	case ctx.Err() != nil:
+		return c.interrupt(ctx)
+	default: // the engine failed
+		return cmp.Or(c.err, err)
+	}
+}
+
+// A retrying is one call of a Retry.
+type retrying struct {
+	*Retry
+
+	next   middleware.Next
+	delays backoff.ExponentialBackOff
+	failed int   // attempts so far
+	last   error // of the attempt before
+	err    error // of the call, or of the attempt that another one follows
+	unit   int64 // of the budget, for the attempt that waits
+	waits  bool
+}
+
+func (c *retrying) attempt(ctx context.Context) error {
+	c.last, c.waits = c.err, false
+	if c.failed > 0 {
+		ctx = middleware.WithAttempt(ctx, c.failed+1)
+	}
+	return c.next.Do(ctx)
+}
+
+// judge decides whether another attempt follows the one that failed with err.
+func (c *retrying) judge(ctx context.Context, err error) (wait time.Duration, again bool) {
+	c.failed++
+	c.err = err
+	wait, source, stop := c.plan(ctx, c.failed, err, &c.delays)
+	if stop == "" {
+		if c.unit, c.waits = c.budget.take(); !c.waits {
+			stop = "budget"
+		}
+	}
+	if stop != "" {
+		c.err = withLast(c.next, c.stop(ctx, c.next, c.failed, err, stop, wait), c.last)
+		return 0, false
+	}
+	c.next.Emit(ctx, middleware.Event{
+		Kind: middleware.RetryScheduled, Policy: c.name,
+		Attempt: c.failed, Wait: wait, Reason: source, Err: err,
+	})
+	middleware.Discard(err)
+	return wait, true
+}
+
+// interrupt returns the error of a call whose context ended during a wait.
+func (c *retrying) interrupt(ctx context.Context) error {
+	if c.waits {
+		c.budget.giveBack(c.unit)
+	}
+	return c.stop(ctx, c.next, c.failed, c.err, "canceled", 0)
+}
+
 // plan returns how long to wait after an attempt failed with err, and why so
-// long, or why there is no other attempt.
+// long, or why there is no other attempt, whatever the budget says.
 func (r *Retry) plan(ctx context.Context, attempt int, err error, delays *backoff.ExponentialBackOff) (wait time.Duration, source, stop string) {
 	v := middleware.VerdictOf(err)
 	var permanent *backoff.PermanentError
@@ -157,12 +256,18 @@ func (r *Retry) plan(ctx context.Context, attempt int, err error, delays *backof
 	}
 	wait, source = nextInterval(delays), "backoff"
 	if v.After > wait {
-		wait, source = v.After, "retry_after"
+		wait, source = notBefore(v.After, wait, r.delays.RandomizationFactor), "retry_after"
 	}
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= wait {
 		return wait, source, "deadline"
 	}
 	return wait, source, ""
+}
+
+// notBefore spreads a wait that the dependency asked for, so that all whom it told the same do
+// not come back together: up to that share of the back-off later, never sooner.
+func notBefore(after, backoff time.Duration, jitter float64) time.Duration {
+	return after + time.Duration(rand.Float64()*jitter*float64(backoff))
 }
 
 // stop returns the error of the call after the last attempt failed with err.
@@ -177,6 +282,8 @@ func (r *Retry) stop(ctx context.Context, next middleware.Next, attempt int, err
 	switch why {
 	case "deadline":
 		return next.Reject(middleware.Rejection{Policy: r.name, Reason: middleware.ErrDeadline, RetryAfter: wait, Err: err})
+	case "budget":
+		return next.Reject(middleware.Rejection{Policy: r.name, Reason: middleware.ErrBudgetExhausted, RetryAfter: wait, Err: err})
 	case "canceled":
 		return interrupted(ctx, next, r.name, err)
 	default:

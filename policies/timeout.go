@@ -20,16 +20,46 @@ type TimeoutConfig struct {
 	// Zero means DefaultTimeout.
 	Limit time.Duration
 
-	// Stream says that a streamed result counts too: its reader gets the error of
-	// the timeout when the result has not ended by then. Otherwise the limit ends
-	// with the headers, when the operation has returned, and a long download goes on.
-	Stream bool
+	// Scope is what the limit covers of an operation whose result is streamed. Zero means
+	// UntilResult.
+	Scope TimeoutScope
+}
+
+// A TimeoutScope is what a [Timeout] covers of an operation whose result is streamed, an
+// HTTP response for instance. For any other operation all scopes are the same.
+type TimeoutScope uint8
+
+const (
+	// UntilResult ends the limit when the operation has returned: over HTTP with the
+	// headers. A long download goes on.
+	UntilResult TimeoutScope = iota
+	// EachRead is UntilResult, and then the limit for each read of the result: how long
+	// the dependency may stay silent. How long the reader pauses between reads does not
+	// count.
+	EachRead
+	// UntilEnd covers the result to its end.
+	UntilEnd
+)
+
+// String returns the name of the scope in lower case with underscores.
+func (s TimeoutScope) String() string {
+	switch s {
+	case UntilResult:
+		return "until_result"
+	case EachRead:
+		return "each_read"
+	case UntilEnd:
+		return "until_end"
+	default:
+		return "unknown"
+	}
 }
 
 // Validate returns a *SettingError for each setting outside its range.
 func (c TimeoutConfig) Validate() error {
 	k := check{config: "TimeoutConfig"}
 	k.duration("Limit", c.Limit)
+	k.that(c.Scope <= UntilEnd, "Scope", uint8(c.Scope), "UntilResult, EachRead or UntilEnd")
 	return k.err()
 }
 
@@ -47,18 +77,21 @@ func (c TimeoutConfig) Validate() error {
 // clock decides: after the limit it is a timeout, even if the caller cancelled
 // while it ran.
 //
+// When the limit cuts a streamed result, its reader gets that rejection as the error of
+// the read.
+//
 // A context derived from the operation's has that rejection as its
 // [context.Cause], which tells the limit from the caller's deadline.
 type Timeout struct {
-	name   string
-	limit  time.Duration
-	stream bool
+	name  string
+	limit time.Duration
+	scope TimeoutScope
 }
 
 // NewTimeout returns a Timeout. It panics if the settings are not valid.
 func NewTimeout(c TimeoutConfig) *Timeout {
 	must(c.Validate())
-	return &Timeout{name: or(c.Name, "timeout"), limit: or(c.Limit, DefaultTimeout), stream: c.Stream}
+	return &Timeout{name: or(c.Name, "timeout"), limit: or(c.Limit, DefaultTimeout), scope: c.Scope}
 }
 
 // Name returns the name of the policy.
@@ -67,14 +100,15 @@ func (t *Timeout) Name() string { return t.name }
 // Limit returns the limit in force.
 func (t *Timeout) Limit() time.Duration { return t.limit }
 
+// Scope returns what the limit covers.
+func (t *Timeout) Scope() TimeoutScope { return t.scope }
+
 // Execute implements [middleware.Policy].
 func (t *Timeout) Execute(ctx context.Context, next middleware.Next) error {
 	limited := &limitedContext{parent: ctx, deadline: time.Now().Add(t.limit), timeout: t, chain: next.Chain()}
-	err := next.DoThen(limited, limited.release)
-	if !t.stream {
-		limited.lift()
-	}
+	err := limited.do(next)
 	if err == nil || !limited.exceeded() || middleware.VerdictOf(err).Class == middleware.Success {
+		limited.returned.Store(limited.state.Load()&expired == 0)
 		return err
 	}
 	middleware.Discard(err) // a result that came too late to be read

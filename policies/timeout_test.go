@@ -259,7 +259,7 @@ func TestStreamedResultSurvivesTheTimeout(t *testing.T) {
 		want   error
 	}{
 		{"the limit ends with the headers", policies.TimeoutConfig{Limit: time.Second}, nil},
-		{"unless the stream counts too", policies.TimeoutConfig{Limit: time.Second, Stream: true}, middleware.ErrTimeout},
+		{"unless the stream counts too", policies.TimeoutConfig{Limit: time.Second, Scope: policies.UntilEnd}, middleware.ErrTimeout},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

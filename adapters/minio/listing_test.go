@@ -99,7 +99,7 @@ func TestM7ListingIsNotSilentlyCut(t *testing.T) {
 		want  error
 	}{
 		{"the caller cancels", nil, func(cancel context.CancelCauseFunc) { cancel(errTired) }, context.Canceled},
-		{"a timeout that counts streams", middleware.NewChain("s3", policies.NewTimeout(policies.TimeoutConfig{Limit: time.Minute, Stream: true})),
+		{"a timeout that counts streams", middleware.NewChain("s3", policies.NewTimeout(policies.TimeoutConfig{Limit: time.Minute, Scope: policies.UntilEnd})),
 			func(context.CancelCauseFunc) { time.Sleep(2 * time.Minute) }, middleware.ErrTimeout},
 	} {
 		t.Run(row.name, func(t *testing.T) {

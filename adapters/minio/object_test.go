@@ -114,7 +114,7 @@ func TestM4TimeoutOfTheStreamIsTheErrorOfRead(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				timeout := policies.NewTimeout(policies.TimeoutConfig{Limit: 5 * time.Second, Stream: true})
+				timeout := policies.NewTimeout(policies.TimeoutConfig{Limit: 5 * time.Second, Scope: policies.UntilEnd})
 				c := slow(60, "x").connect(t, middleware.NewChain("s3", timeout), change)
 				o, err := c.GetObject(t.Context(), "bucket", "object", minio.GetObjectOptions{})
 				if err != nil {

@@ -65,7 +65,7 @@ func (s *Service) Do(ctx context.Context, op func(ctx context.Context) error) er
 // HTTPClient returns a copy of base whose requests pass the chain of the service,
 // as package transports describes, and whose attempts the observers watch. A nil
 // base is the zero http.Client.
-func (s *Service) HTTPClient(base *http.Client) *http.Client {
+func (s *Service) HTTPClient(base *http.Client, opts ...transports.Option) *http.Client {
 	var c http.Client
 	if base != nil {
 		c = *base
@@ -80,7 +80,7 @@ func (s *Service) HTTPClient(base *http.Client) *http.Client {
 			c.Transport = o.Transport(c.Transport)
 		}
 	}
-	return transports.Client(&c, s.chain)
+	return transports.Client(&c, s.chain, opts...)
 }
 
 // breakers yields the breakers of the service, and of policies with one for each key

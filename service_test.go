@@ -17,6 +17,7 @@ import (
 
 	"github.com/tidegate-go/tidegate/middleware"
 	"github.com/tidegate-go/tidegate/policies"
+	"github.com/tidegate-go/tidegate/transports"
 )
 
 var errDown = errors.New("down")
@@ -90,6 +91,22 @@ func service(t *testing.T, m *Manager, name string) *Service {
 
 func ok(context.Context) error   { return nil }
 func down(context.Context) error { return errDown }
+
+func TestHTTPClientTakesTheOptionsOfTransports(t *testing.T) {
+	var key string
+	client := service(t, manager(t, services("a", ServiceConfig{})), "a").HTTPClient(&http.Client{Transport: transportFunc(func(r *http.Request) (*http.Response, error) {
+		key = middleware.OperationOf(r.Context()).Key
+		return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody}, nil
+	})}, transports.WithKey(func(r *http.Request) string { return r.URL.Path }))
+	resp, err := client.Get("http://example.com/tenant")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if key != "/tenant" {
+		t.Errorf("the key is %q", key)
+	}
+}
 
 func TestHTTPClient(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "from the server") }))

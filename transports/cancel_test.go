@@ -84,7 +84,7 @@ func TestClientTimeout(t *testing.T) {
 		io.WriteString(w, "done")
 	}, func(t *testing.T, s *server) {
 		breaker := policies.NewBreaker(policies.BreakerConfig{FailureThreshold: 1})
-		client := transports.Client(&http.Client{Transport: s.base, Timeout: time.Minute}, retrying(3, breaker))
+		client := transports.Client(&http.Client{Transport: s.base, Timeout: time.Minute}, s.retrying(3, breaker))
 		hang.Store(false)
 		resp, err := client.Post(s.URL, "text/plain", bytes.NewReader([]byte("x")))
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/textproto"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tidegate-go/tidegate/middleware"
@@ -72,24 +73,26 @@ func (o outcome) verdict(req *http.Request) middleware.Verdict {
 	return middleware.Verdict{Class: o.class, Retry: retry && replayable(req), Reason: o.reason}
 }
 
-// statuses is the table of the statuses of responses. The first row that holds
-// the status counts; a status in no row is not one of HTTP.
+// statuses is the table of the statuses of responses, as the package comment shows it.
+// The first row that holds the status counts.
 var statuses = []struct {
 	from, to int
+	note     string
 	outcome
 }{
-	{100, 399, outcome{middleware.Success, never, ""}},
-	{408, 408, outcome{middleware.Ignored, safe, "status_4xx"}},     // gave up on a slow sender
-	{421, 421, outcome{middleware.Ignored, safeOnce, "status_4xx"}}, // misdirected
-	{425, 425, outcome{middleware.Ignored, safeOnce, "status_4xx"}}, // too early
-	{429, 429, outcome{middleware.Throttled, safe, "throttled"}},
-	{499, 499, outcome{middleware.Ignored, safe, "status_4xx"}}, // a proxy's word for a client that left
-	{400, 498, outcome{middleware.Success, never, "status_4xx"}},
-	{501, 501, outcome{middleware.Ignored, never, "status_5xx"}}, // not implemented
-	{505, 505, outcome{middleware.Ignored, never, "status_5xx"}}, // HTTP version
-	{511, 511, outcome{middleware.Ignored, never, "status_5xx"}}, // captive portal
-	{507, 507, outcome{middleware.Failure, never, "status_5xx"}}, // storage is full
-	{500, 599, outcome{middleware.Failure, safe, "status_5xx"}},
+	{100, 399, "", outcome{middleware.Success, never, ""}},
+	{408, 408, "gave up on a slow sender", outcome{middleware.Ignored, safe, "status_4xx"}},
+	{421, 421, "misdirected: on another connection", outcome{middleware.Ignored, safeOnce, "status_4xx"}},
+	{425, 425, "too early", outcome{middleware.Ignored, safeOnce, "status_4xx"}},
+	{429, 429, "too many requests", outcome{middleware.Throttled, safe, "throttled"}},
+	{499, 499, "a proxy's word for a client that left", outcome{middleware.Ignored, safe, "status_4xx"}},
+	{400, 498, "others: the caller's mistake", outcome{middleware.Success, never, "status_4xx"}},
+	{501, 501, "not implemented", outcome{middleware.Ignored, never, "status_5xx"}},
+	{505, 505, "HTTP version", outcome{middleware.Ignored, never, "status_5xx"}},
+	{507, 507, "storage is full", outcome{middleware.Failure, never, "status_5xx"}},
+	{511, 511, "captive portal", outcome{middleware.Ignored, never, "status_5xx"}},
+	{500, 599, "others", outcome{middleware.Failure, safe, "status_5xx"}},
+	{-1, -1, "any other number", outcome{middleware.Failure, never, "status_invalid"}},
 }
 
 func ofStatus(code int) outcome {
@@ -98,32 +101,39 @@ func ofStatus(code int) outcome {
 			return row.outcome
 		}
 	}
-	return outcome{middleware.Failure, never, "status_invalid"}
+	return statuses[len(statuses)-1].outcome
 }
 
-// failures is the table of the errors of the base transport. The first row that
-// matches counts.
-var failures = []struct {
-	match func(*http.Request, error) bool
+type failureRow struct {
+	condition string
+	match     func(*http.Request, error) bool
 	outcome
-}{
-	{timedOut, outcome{middleware.Failure, safe, "timeout"}}, // by a policy of the chain
-	{abandoned, outcome{middleware.Ignored, never, "canceled"}},
-	{is[*middleware.Rejection], outcome{middleware.Ignored, never, "rejected"}}, // by a chain further in
-	{untrusted, outcome{middleware.Failure, never, "certificate"}},
-	{plainHTTP, outcome{middleware.Ignored, never, "plain_http"}},
-	{unknownHost, outcome{middleware.Failure, never, "dns"}},
-	{is[*net.DNSError], outcome{middleware.Failure, unsent, "dns"}},
-	{network("proxyconnect", "socks connect"), outcome{middleware.Failure, unsent, "proxy"}},
-	{network("dial"), outcome{middleware.Failure, unsent, "connect"}},
-	{network("remote error", "local error"), outcome{middleware.Failure, never, "tls"}}, // alerts: the two do not agree
-	{handshakeFailed, outcome{middleware.Failure, unsent, "tls"}},
-	{refusedAtFirst, outcome{middleware.Ignored, unsentOnce, "refused_stream"}},
-	{refused, outcome{middleware.Failure, never, "refused_stream"}},
-	{is[streamError], outcome{middleware.Failure, safe, "stream_reset"}},
-	{is[textproto.ProtocolError], outcome{middleware.Failure, never, "malformed_response"}},
-	{refusedHere, outcome{middleware.Ignored, never, "malformed_request"}},
-	{anyError, outcome{middleware.Failure, safe, "connection"}}, // the connection broke, or did not answer in time
+}
+
+// failures is the table of the errors of the base transport, as the package comment shows
+// it. The first row that matches counts.
+var failures = []failureRow{
+	{"time limit of the chain, before there was a connection", both(timedOut, neverSent), outcome{middleware.Failure, unsent, "timeout"}},
+	{"time limit of the chain", timedOut, outcome{middleware.Failure, safe, "timeout"}},
+	{"the caller cancelled, or its deadline passed", abandoned, outcome{middleware.Ignored, never, "canceled"}},
+	{"a policy further in refused it", is[*middleware.Rejection], outcome{middleware.Ignored, never, "rejected"}},
+	{"the certificate is not trusted", untrusted, outcome{middleware.Failure, never, "certificate"}},
+	{"plain HTTP answer to TLS", plainHTTP, outcome{middleware.Ignored, never, "plain_http"}},
+	{"DNS: no such host", unknownHost, outcome{middleware.Failure, never, "dns"}},
+	{"DNS: any other error", is[*net.DNSError], outcome{middleware.Failure, unsent, "dns"}},
+	{"proxy: no connection through it", network("proxyconnect", "socks connect"), outcome{middleware.Failure, unsent, "proxy"}},
+	{"connect: refused, unreachable, timed out", network("dial"), outcome{middleware.Failure, unsent, "connect"}},
+	{"TLS: the two do not agree (alert)", network("remote error", "local error"), outcome{middleware.Failure, never, "tls"}},
+	{"TLS: the handshake broke", handshakeFailed, outcome{middleware.Failure, unsent, "tls"}},
+	{"HTTP/2: the stream was refused, at the first attempt", refusedAtFirst, outcome{middleware.Ignored, unsentOnce, "refused_stream"}},
+	{"HTTP/2: the stream was refused again", refused, outcome{middleware.Failure, never, "refused_stream"}},
+	{"HTTP/2: the stream was reset", is[streamError], outcome{middleware.Failure, safe, "stream_reset"}},
+	{"the response makes no sense", malformedResponse, outcome{middleware.Failure, never, "malformed_response"}},
+	{"the body is not as long as ContentLength says", wrongLength, outcome{middleware.Ignored, never, "malformed_request"}},
+	{"the request makes no sense", refusedHere, outcome{middleware.Ignored, never, "malformed_request"}},
+	{"any other error before there was a connection", neverSent, outcome{middleware.Failure, unsent, "connect"}},
+	{"no answer in time (a limit of the transport)", ranOut, outcome{middleware.Failure, safe, "timeout"}},
+	{"any other error: the connection broke", anyError, outcome{middleware.Failure, safe, "connection"}},
 }
 
 func ofError(req *http.Request, err error) outcome {
@@ -133,6 +143,10 @@ func ofError(req *http.Request, err error) outcome {
 		}
 	}
 	return outcome{}
+}
+
+func both(a, b func(*http.Request, error) bool) func(*http.Request, error) bool {
+	return func(req *http.Request, err error) bool { return a(req, err) && b(req, err) }
 }
 
 func is[E error](_ *http.Request, err error) bool {
@@ -199,6 +213,29 @@ func refused(_ *http.Request, err error) bool {
 
 func refusedAtFirst(req *http.Request, err error) bool {
 	return middleware.Attempt(req.Context()) == 1 && refused(req, err)
+}
+
+// malformedResponse goes by the text where net/http has no type for the error.
+func malformedResponse(req *http.Request, err error) bool {
+	return is[textproto.ProtocolError](req, err) || contains(err,
+		"malformed HTTP response", "malformed HTTP status code", "malformed HTTP version", "malformed response from server",
+		"bad Content-Length", "unsupported transfer encoding", "too many transfer encodings",
+		"server response headers exceeded", "response header list larger than advertised limit")
+}
+
+// wrongLength goes by the text, for net/http has no type for it.
+func wrongLength(_ *http.Request, err error) bool {
+	return contains(err, "http: ContentLength=", "request body larger than specified content length")
+}
+
+func contains(err error, texts ...string) bool {
+	text := err.Error()
+	return slices.ContainsFunc(texts, func(t string) bool { return strings.Contains(text, t) })
+}
+
+func ranOut(_ *http.Request, err error) bool {
+	var e net.Error
+	return errors.As(err, &e) && e.Timeout()
 }
 
 func refusedHere(req *http.Request, _ error) bool { return malformed(req) }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptrace"
-	"strings"
 	"sync/atomic"
 )
 
@@ -14,6 +13,8 @@ import (
 // not tell whether the request was sent: a reset connection may have ended the
 // TLS handshake or the wait for the response.
 type evidence struct {
+	asked     atomic.Bool           // the transport looked for a connection
+	connected atomic.Bool           // and got one
 	handshake atomic.Pointer[error] // that of a failed TLS handshake
 	wrote     atomic.Bool           // the headers of the request
 }
@@ -22,14 +23,14 @@ type evidenceKey struct{}
 
 // needsEvidence reports whether evidence can change a verdict. Tracing costs
 // allocations, and idempotent requests are repeated without it.
-func needsEvidence(req *http.Request) bool {
-	return strings.EqualFold(req.URL.Scheme, "https") && !idempotent(req) && replayable(req)
-}
+func (x *exchange) needsEvidence() bool { return !x.idempotent }
 
 func withEvidence(ctx context.Context) context.Context {
 	e := new(evidence)
 	ctx = context.WithValue(ctx, evidenceKey{}, e)
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn: func(string) { e.asked.Store(true) },
+		GotConn: func(httptrace.GotConnInfo) { e.connected.Store(true) },
 		TLSHandshakeDone: func(_ tls.ConnectionState, err error) {
 			if err != nil {
 				e.handshake.Store(&err)
@@ -39,15 +40,27 @@ func withEvidence(ctx context.Context) context.Context {
 	})
 }
 
+func evidenceOf(req *http.Request) *evidence {
+	e, _ := req.Context().Value(evidenceKey{}).(*evidence)
+	return e
+}
+
 // handshakeFailed reports whether err is that of the TLS handshake which was to
 // carry the request. Hooks that did not fire prove nothing: a custom transport
 // fires none, and a connection may be dialled for another request. So it must be
 // the same error.
 func handshakeFailed(req *http.Request, err error) bool {
-	e, ok := req.Context().Value(evidenceKey{}).(*evidence)
-	if !ok || e.wrote.Load() {
+	e := evidenceOf(req)
+	if e == nil || e.wrote.Load() {
 		return false
 	}
 	failed := e.handshake.Load()
 	return failed != nil && errors.Is(err, *failed)
+}
+
+// neverSent reports whether the transport looked for a connection and had none when it
+// gave up. It calls both hooks on its own goroutine, before it writes anything.
+func neverSent(req *http.Request, _ error) bool {
+	e := evidenceOf(req)
+	return e != nil && e.asked.Load() && !e.connected.Load()
 }

@@ -1,12 +1,12 @@
 package transports
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptrace"
-	"strings"
 	"testing"
 )
 
@@ -42,25 +42,30 @@ func TestEvidenceOfAFailedHandshake(t *testing.T) {
 
 // Hooks cost something; they are set only where they can change a verdict.
 func TestEvidenceIsGatheredOnlyWhereItMatters(t *testing.T) {
-	for _, row := range []struct {
-		method, url string
-		again, want bool
+	for name, row := range map[string]struct {
+		method string
+		ctx    context.Context
+		header string
+		want   bool
 	}{
-		{"POST", "https://example.com", true, true},
-		{"POST", "HTTPS://example.com", true, true},
-		{"POST", "http://example.com", true, false},
-		{"GET", "https://example.com", true, false},
-		{"POST", "https://example.com", false, false},
+		"a POST":                      {"POST", t.Context(), "X", true},
+		"a GET":                       {"GET", t.Context(), "X", false},
+		"a POST with a key":           {"POST", t.Context(), "Idempotency-Key", false},
+		"a POST that may be repeated": {"POST", Idempotent(t.Context(), true), "X", false},
+		"a GET that may not":          {"GET", Idempotent(t.Context(), false), "X", true},
 	} {
-		req, err := http.NewRequestWithContext(t.Context(), row.method, row.url, strings.NewReader("x"))
+		req, err := http.NewRequestWithContext(row.ctx, row.method, "http://example.com", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !row.again {
-			req.GetBody = nil
-		}
-		if got := needsEvidence(req); got != row.want {
-			t.Errorf("%+v: %t", row, got)
+		req.Header.Set(row.header, "x")
+		var got bool
+		base := roundTripper(func(req *http.Request) (*http.Response, error) {
+			got = evidenceOf(req) != nil
+			return &http.Response{StatusCode: 200}, nil
+		})
+		if _, err := New(base, nil).RoundTrip(req); err != nil || got != row.want {
+			t.Errorf("%s: %t, %v", name, got, err)
 		}
 	}
 }

@@ -98,3 +98,35 @@ func Example_breakerPerHost() {
 	// refused: true
 	// open closed
 }
+
+// All policies around the requests of one client, as the README shows them.
+func ExampleClient() {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") }))
+	defer server.Close()
+
+	perHost := policies.NewKeyed(policies.KeyedConfig{}, func(key string) *policies.Breaker {
+		return policies.NewBreaker(policies.BreakerConfig{Key: key, FailureRate: 0.5, MinCalls: 20})
+	})
+	budget := policies.NewBudget(policies.BudgetConfig{}) // retries and hedges together: a fifth of the calls
+	search := middleware.NewChain("search",
+		policies.NewTimeout(policies.TimeoutConfig{Name: "total", Limit: time.Minute, Scope: policies.UntilEnd}),
+		policies.NewRetry(policies.RetryConfig{Budget: budget}),
+		policies.NewHedge(policies.HedgeConfig{Budget: budget}), // a second request for the slowest in twenty
+		perHost, // a breaker for each host, see above
+		policies.NewRateLimit(policies.RateLimitConfig{Rate: 50, MaxWait: time.Second, MaxPause: time.Minute}),
+		policies.NewBulkhead(policies.BulkheadConfig{MaxConcurrent: 20}),
+		policies.NewTimeout(policies.TimeoutConfig{Name: "silence", Limit: 2 * time.Second, Scope: policies.EachRead}),
+	)
+	client := transports.Client(http.DefaultClient, search)
+
+	resp, err := client.Get(server.URL)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer resp.Body.Close()
+	body, _ := io.ReadAll(resp.Body)
+	fmt.Printf("%s: %s\n", resp.Status, body)
+	client.CloseIdleConnections()
+	// Output: 200 OK: hello
+}

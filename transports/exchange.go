@@ -2,34 +2,102 @@ package transports
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"sync/atomic"
 
 	"github.com/tidegate-go/tidegate/middleware"
 )
 
-// An exchange is one RoundTrip: the caller's request and what its attempts share.
+// An exchange is one RoundTrip: the caller's request and what its attempts share. It is
+// also the context of the call, and all that the call needs to allocate.
 type exchange struct {
-	base     http.RoundTripper
-	classify func(*http.Request, *http.Response, error) middleware.Verdict
-	request  *http.Request // the caller's, never changed
+	middleware.OperationContext
 
-	bodyTaken atomic.Bool           // the caller's body went to an attempt, or was closed
-	last      atomic.Pointer[error] // of the attempt that failed last
+	transport  *Transport
+	base       http.RoundTripper
+	request    *http.Request // the caller's, never changed
+	idempotent bool
+	key        string // the Idempotency-Key of a request that has none of its own
+	upload     upload
+	streamed   middleware.Streamed[reply]
+	last       atomic.Pointer[error] // of the attempt that failed last
+	stop       context.CancelFunc    // nil without a Request.Cancel
+	cancel     context.CancelFunc
+
+	// What the first attempt needs, and the response that is delivered.
+	firstUsed    atomic.Bool
+	firstRequest http.Request
+	firstURL     url.URL
+	body         body
 }
 
-// attempt is the operation that the chain runs.
-func (x *exchange) attempt(ctx context.Context) (reply, error) {
-	req, err := x.clone(ctx)
+type exchangeKey struct{}
+
+// Value implements [context.Context].
+func (x *exchange) Value(key any) any {
+	if key == (exchangeKey{}) {
+		return x
+	}
+	return x.OperationContext.Value(key)
+}
+
+// exchangeOf returns the exchange that ctx belongs to, or nil.
+func exchangeOf(ctx context.Context) *exchange {
+	x, _ := ctx.Value(exchangeKey{}).(*exchange)
+	return x
+}
+
+// begin makes the context of the call.
+func (x *exchange) begin() {
+	t, req := x.transport, x.request
+	x.Context = req.Context()
+	if req.Cancel != nil {
+		x.Context, x.stop, x.cancel = withCancel(x.Context, req.Cancel)
+	}
+	x.upload.open(req, t.replay)
+	x.idempotent = t.mayRepeat(req)
+	if !x.idempotent && t.getsKey(req) {
+		x.key, x.idempotent = newIdempotencyKey(), true
+	}
+	x.Operation = middleware.OperationOf(x.Context)
+	if x.Operation.Name == "" {
+		x.Operation.Name = methodOf(req)
+	}
+	if t.key != nil {
+		x.Operation.Key = t.key(req)
+	} else {
+		x.Operation.Key = t.servers.keyOf(req.URL)
+	}
+	x.Operation.Idempotent = x.idempotent && x.upload.repeatable()
+}
+
+// read says that the response was read to its end.
+func (x *exchange) read() {
+	x.streamed.Release()
+	if x.stop != nil {
+		x.stop()
+	}
+}
+
+// end says that the response was closed, or that there is none.
+func (x *exchange) end() {
+	x.streamed.Close()
+	if x.cancel != nil {
+		x.cancel()
+	}
+}
+
+// Run is one attempt.
+func (x *exchange) Run(ctx context.Context) (reply, error) {
+	req, err := x.attempt(ctx)
 	if err != nil {
 		return reply{}, middleware.Judged(err, middleware.Verdict{Class: middleware.Ignored, Reason: "body"})
 	}
 	resp, err := send(x.base, req)
-	classify := x.classify
+	classify := x.transport.classify
 	if classify == nil {
 		classify = Classify
 	}
@@ -45,54 +113,58 @@ func (x *exchange) attempt(ctx context.Context) (reply, error) {
 	return reply{resp, ctx}, middleware.Judged(err, v)
 }
 
-// clone returns the request of one attempt. The first one takes the caller's
-// body, which the transport may go on reading after it has returned; so the
-// others must have a body of their own.
-func (x *exchange) clone(ctx context.Context) (*http.Request, error) {
+// Discard gives up the response of an attempt.
+func (x *exchange) Discard(r reply) { r.discard() }
+
+// attempt returns the request of one attempt: a clone, because what stands further in
+// may change it although it must not, and because the transport may go on with it after
+// it has returned.
+func (x *exchange) attempt(ctx context.Context) (*http.Request, error) {
 	orig := x.request
-	body := orig.Body
-	if !x.bodyTaken.CompareAndSwap(false, true) && hasBody(orig) {
-		var err error
-		if body, err = x.bodyAgain(); err != nil {
-			return nil, err
+	body, err := x.upload.next()
+	if err != nil {
+		err = fmt.Errorf("transports: the body of the request: %w", err)
+		if last := x.last.Load(); last != nil {
+			err = bodyError{err, *last}
 		}
+		return nil, err
 	}
-	if needsEvidence(orig) {
+	if x.needsEvidence() {
 		ctx = withEvidence(ctx)
 	}
-	req := orig.Clone(ctx)
-	req.Body = body
-	if len(orig.Trailer) > 0 && hasBody(orig) {
-		req.Body = &trailerBody{ReadCloser: body, from: orig.Trailer, to: req.Trailer}
+	req := x.clone(ctx)
+	if x.key != "" && req.Header != nil {
+		req.Header.Set("Idempotency-Key", x.key)
+	}
+	req.Body, req.GetBody = body, x.upload.getBody
+	if orig.Trailer != nil {
+		req.Trailer = orig.Trailer.Clone()
+		if len(orig.Trailer) > 0 && hasBody(orig) {
+			req.Body = &trailerBody{ReadCloser: body, from: orig.Trailer, to: req.Trailer}
+		}
 	}
 	return req, nil
 }
 
-func (x *exchange) bodyAgain() (io.ReadCloser, error) {
-	body, err := io.ReadCloser(nil), errors.New("it cannot be sent twice, because the request has no GetBody")
-	if x.request.GetBody != nil {
-		body, err = x.request.GetBody()
-		if err == nil && body == nil {
-			err = errors.New("GetBody returned nil")
-		}
+// clone returns a copy of the caller's request with what a transport may change, or read
+// after it has returned: the caller may change its own then.
+func (x *exchange) clone(ctx context.Context) *http.Request {
+	req, u := &x.firstRequest, &x.firstURL
+	if !x.firstUsed.CompareAndSwap(false, true) {
+		req, u = new(http.Request), new(url.URL)
 	}
-	if err == nil {
-		return body, nil
-	}
-	err = fmt.Errorf("transports: the body of the request: %w", err)
-	if last := x.last.Load(); last != nil {
-		err = errors.Join(err, *last)
-	}
-	return nil, err
+	*req = *x.request.WithContext(ctx)
+	*u = *req.URL // a url.Userinfo cannot be changed
+	req.URL, req.Header = u, req.Header.Clone()
+	return req
 }
 
-// closeBody closes the caller's body, unless an attempt took it: then the base
-// transport closes it.
-func (x *exchange) closeBody() {
-	if x.bodyTaken.CompareAndSwap(false, true) && x.request.Body != nil {
-		_ = x.request.Body.Close() // nobody has read from it
-	}
-}
+// A bodyError ends the attempts because the body cannot be had again. It is also the
+// error of the attempt before.
+type bodyError struct{ error, last error }
+
+func (e bodyError) Error() string   { return e.error.Error() + "; last error: " + e.last.Error() }
+func (e bodyError) Unwrap() []error { return []error{e.error, e.last} }
 
 // send holds the base transport to the contract of http.RoundTripper: exactly one
 // of response and error, and a body with each response.
@@ -115,7 +187,7 @@ func send(base http.RoundTripper, req *http.Request) (*http.Response, error) {
 }
 
 // A statusError stands for a response that is no success, to the policies and the
-// observers of the chain.
+// observers of the chain, and to callers that asked for it, see [WithStatusErrors].
 type statusError int
 
 func (e statusError) Error() string {
@@ -132,21 +204,3 @@ func (e statusError) StatusCode() int { return int(e) }
 
 // ErrorType returns the status as text, for the attribute error.type.
 func (e statusError) ErrorType() string { return strconv.Itoa(int(e)) }
-
-// A trailerBody copies the trailers that the caller sets while the body of its
-// request is being read to the attempt, whose map is its own.
-type trailerBody struct {
-	io.ReadCloser
-
-	from, to http.Header
-}
-
-func (b *trailerBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if err == io.EOF {
-		for name := range b.to {
-			b.to[name] = b.from[name]
-		}
-	}
-	return n, err
-}

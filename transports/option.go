@@ -10,8 +10,12 @@ import (
 type Option func(*options)
 
 type options struct {
-	classify func(*http.Request, *http.Response, error) middleware.Verdict
-	hosts    *hostChains
+	classify     func(*http.Request, *http.Response, error) middleware.Verdict
+	key          func(*http.Request) string
+	idempotent   func(*http.Request) bool
+	generateKeys bool
+	replay       replay
+	statusErrors bool
 }
 
 // WithClassifier sets the function that judges each attempt, in place of
@@ -26,26 +30,44 @@ func WithClassifier(classify func(req *http.Request, resp *http.Response, err er
 	return func(o *options) { o.classify = classify }
 }
 
-// WithChainPerHost sends each request also through a chain of its host, inside
-// the chain that all share: one breaker per host, for instance.
-//
-//	transports.New(nil, middleware.NewChain("web", retry), transports.WithChainPerHost(
-//		func(host string) *middleware.Chain {
-//			return middleware.NewChain(host, policies.NewBreaker(policies.BreakerConfig{}))
-//		}))
-//
-// build is called once for each host, at its first request, with the key that
-// [Transport] describes. It may return nil for no policies. Observers hear the
-// events of a host's chain only when they are part of it. A nil build changes
-// nothing.
-//
-// At most 1000 hosts get a chain of their own. All further hosts share one, built
-// with the key "*".
-func WithChainPerHost(build func(host string) *middleware.Chain) Option {
-	return func(o *options) {
-		o.hosts = nil
-		if build != nil {
-			o.hosts = &hostChains{build: build, chains: make(map[string]func() *middleware.Chain)}
-		}
-	}
+// WithKey sets the function that names what a request goes to, in place of scheme, host
+// and port: a bucket that is part of the host, a tenant that is part of the path. It is
+// the Key of the [middleware.Operation], by which policies.Keyed tells servers apart, so
+// there should be few, and outsiders should not choose them. key gets the caller's
+// request, must not change it and must be safe for concurrent use. Nil changes nothing.
+func WithKey(key func(*http.Request) string) Option {
+	return func(o *options) { o.key = key }
+}
+
+// WithIdempotent names further requests that may be repeated, besides those that the
+// package comment lists: a POST that only asks, for instance. is gets the caller's
+// request, must not change it or read its body, and must be safe for concurrent use. For a
+// single request use [Idempotent]. Nil changes nothing.
+func WithIdempotent(is func(*http.Request) bool) Option {
+	return func(o *options) { o.idempotent = is }
+}
+
+// WithIdempotencyKey gives each request that may not be repeated otherwise a header
+// Idempotency-Key with a random value, the same for all its attempts, so that it may be.
+// It is for servers that know the header: they carry out what comes twice with one key
+// only once. A key that the caller has set stays as it is.
+func WithIdempotencyKey() Option {
+	return func(o *options) { o.generateKeys = true }
+}
+
+// WithReplay lets requests be repeated whose body has no GetBody. One that is an
+// io.ReaderAt and an io.Seeker, such as a file, is read again in its place, from the
+// offset at which it stood, which does not move. Of any other one, at most buffer bytes
+// are read before the first attempt and kept; when it is longer, or is said to be by its
+// ContentLength, it is sent once, like without this option. A buffer of zero keeps nothing.
+func WithReplay(buffer int64) Option {
+	return func(o *options) { o.replay = replay{allowed: true, buffer: buffer} }
+}
+
+// WithStatusErrors makes a response that is no success to the policies, when no other
+// attempt follows, an error for the caller too, with a method StatusCode() int; the
+// response is given up. Without it, as net/http has it, any response comes with a nil
+// error.
+func WithStatusErrors() Option {
+	return func(o *options) { o.statusErrors = true }
 }

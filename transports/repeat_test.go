@@ -48,17 +48,71 @@ func at(dials *atomic.Int32, addrs ...string) func(context.Context, string, stri
 func TestH10APOSTIsNotRepeatedOnAStatus(t *testing.T) {
 	for _, status := range []int{408, 421, 425, 429, 499, 500, 502, 503, 504} {
 		over(t, answers(status), func(t *testing.T, s *server) {
-			do(t, transports.New(s.base, retrying(3)), request(t, "POST", s.URL, strings.NewReader("x")), status)
+			do(t, transports.New(s.base, s.retrying(3)), request(t, "POST", s.URL, strings.NewReader("x")), status)
 			wantRequests(t, s, 1)
 		})
 	}
+}
+
+func TestH10APOSTIsRepeatedOnAStatusWhenAskedTo(t *testing.T) {
+	throttled := transports.WithClassifier(transports.Rules{RepeatThrottled: true}.Classify)
+	for _, row := range []struct {
+		status int
+		after  string
+		want   int
+	}{{429, "", 3}, {503, "0", 3}, {503, "", 1}, {500, "0", 1}} {
+		over(t, func(w http.ResponseWriter, r *http.Request) {
+			if row.after != "" {
+				w.Header().Set("Retry-After", row.after)
+			}
+			answers(row.status)(w, r)
+		}, func(t *testing.T, s *server) {
+			do(t, transports.New(s.base, s.retrying(3), throttled), request(t, "POST", s.URL, strings.NewReader("x")), row.status)
+			wantRequests(t, s, row.want)
+		})
+	}
+}
+
+// A time limit that ends the attempt while it has no connection yet proves that nothing
+// was sent.
+func TestH10APOSTIsRepeatedWhenTheTimeWasUpBeforeItHadAConnection(t *testing.T) {
+	over(t, answers(200), func(t *testing.T, s *server) {
+		var dials atomic.Int32
+		dial := s.base.DialContext
+		s.base.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if dials.Add(1) == 1 {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+			if dial != nil {
+				return dial(ctx, network, addr)
+			}
+			return new(net.Dialer).DialContext(ctx, network, addr)
+		}
+		// A limit that ends when the dial has begun, for the first attempt alone.
+		limit := middleware.PolicyFunc(func(ctx context.Context, next middleware.Next) error {
+			if middleware.Attempt(ctx) > 1 {
+				return next.Do(ctx)
+			}
+			ctx, cancel := context.WithCancelCause(ctx)
+			go func() {
+				for dials.Load() == 0 {
+					time.Sleep(time.Millisecond)
+				}
+				cancel(&middleware.Rejection{Reason: middleware.ErrTimeout})
+			}()
+			return next.Do(ctx)
+		})
+		do(t, transports.New(s.base, s.retrying(2, limit)), request(t, "POST", s.URL, strings.NewReader("x")), 200)
+		wantRequests(t, s, 1)
+	})
 }
 
 func TestH10APOSTIsRepeatedAfterARefusedDial(t *testing.T) {
 	over(t, answers(200), func(t *testing.T, s *server) {
 		var dials atomic.Int32
 		s.base.DialContext = at(&dials, closedPort(t), closedPort(t))
-		do(t, transports.New(s.base, retrying(3)), request(t, "POST", s.URL, strings.NewReader("x")), 200)
+		do(t, transports.New(s.base, s.retrying(3)), request(t, "POST", s.URL, strings.NewReader("x")), 200)
 		wantRequests(t, s, 1)
 		if n := dials.Load(); n != 3 {
 			t.Errorf("%d dials, want 3", n)
@@ -76,7 +130,7 @@ func TestH10APOSTIsRepeatedAfterAProxyFailed(t *testing.T) {
 		}
 		return nil, nil
 	}
-	do(t, transports.New(s.base, retrying(3)), request(t, "POST", s.URL, strings.NewReader("x")), 200)
+	do(t, transports.New(s.base, s.retrying(3)), request(t, "POST", s.URL, strings.NewReader("x")), 200)
 	wantRequests(t, s, 1)
 }
 
@@ -114,7 +168,7 @@ func TestH10APOSTIsRepeatedAfterABrokenHandshake(t *testing.T) {
 		addr, broken := breaking(t)
 		var dials atomic.Int32
 		s.base.DialContext = at(&dials, addr)
-		do(t, transports.New(s.base, retrying(3)), request(t, "POST", s.URL, strings.NewReader("x")), 200)
+		do(t, transports.New(s.base, s.retrying(3)), request(t, "POST", s.URL, strings.NewReader("x")), 200)
 		wantRequests(t, s, 1)
 		if broken.Load() != 1 || dials.Load() != 2 {
 			t.Errorf("%s: %d broken handshakes and %d dials, want 1 and 2", version, broken.Load(), dials.Load())
@@ -123,22 +177,24 @@ func TestH10APOSTIsRepeatedAfterABrokenHandshake(t *testing.T) {
 }
 
 func TestH10APOSTThatMayHaveArrivedIsNotRepeated(t *testing.T) {
-	addr, broken := breaking(t)
-	for _, row := range []struct {
-		method string
-		want   int32
-	}{{"POST", 1}, {"PUT", 3}} {
-		broken.Store(0)
-		base := new(http.Transport)
-		resp, err := transports.New(base, retrying(3)).RoundTrip(request(t, row.method, "http://"+addr, strings.NewReader("x")))
-		if resp != nil || err == nil {
-			t.Fatalf("%s: %v, %v", row.method, resp, err)
+	withEngines(t, func(t *testing.T, retrying retryingFunc) {
+		addr, broken := breaking(t)
+		for _, row := range []struct {
+			method string
+			want   int32
+		}{{"POST", 1}, {"PUT", 3}} {
+			broken.Store(0)
+			base := new(http.Transport)
+			resp, err := transports.New(base, retrying(3)).RoundTrip(request(t, row.method, "http://"+addr, strings.NewReader("x")))
+			if resp != nil || err == nil {
+				t.Fatalf("%s: %v, %v", row.method, resp, err)
+			}
+			if n := broken.Load(); n != row.want {
+				t.Errorf("%s: %d attempts, want %d", row.method, n, row.want)
+			}
+			base.CloseIdleConnections()
 		}
-		if n := broken.Load(); n != row.want {
-			t.Errorf("%s: %d attempts, want %d", row.method, n, row.want)
-		}
-		base.CloseIdleConnections()
-	}
+	})
 }
 
 // The connection breaks after the handshake and after the request: the handshake
@@ -146,7 +202,7 @@ func TestH10APOSTThatMayHaveArrivedIsNotRepeated(t *testing.T) {
 func TestH10APOSTThatBreaksAfterTheHandshakeIsNotRepeated(t *testing.T) {
 	for _, version := range []string{"HTTPS/1", "HTTP/2"} {
 		s := serve(t, version, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
-		resp, err := transports.New(s.base, retrying(3)).RoundTrip(request(t, "POST", s.URL, strings.NewReader("x")))
+		resp, err := transports.New(s.base, s.retrying(3)).RoundTrip(request(t, "POST", s.URL, strings.NewReader("x")))
 		if resp != nil || err == nil {
 			t.Errorf("%s: got %v, %v", version, resp, err)
 		}
@@ -173,7 +229,7 @@ func TestCertificateErrorsAreNotRepeatedButOpenTheBreaker(t *testing.T) {
 	s.base.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12} // trusts nobody here
 	var seen recorder
 	breaker := policies.NewBreaker(policies.BreakerConfig{FailureThreshold: 1})
-	resp, err := transports.New(s.base, retrying(3, breaker, &seen)).RoundTrip(request(t, "GET", s.URL, nil))
+	resp, err := transports.New(s.base, s.retrying(3, breaker, &seen)).RoundTrip(request(t, "GET", s.URL, nil))
 	var untrusted *tls.CertificateVerificationError
 	if resp != nil || !errors.As(err, &untrusted) {
 		t.Fatalf("got %v, %v", resp, err)
@@ -233,7 +289,7 @@ func TestACallerThatGivesUpOpensNoBreaker(t *testing.T) {
 			<-arrived
 			cancel()
 		}()
-		resp, err := transports.New(s.base, retrying(3, breaker)).RoundTrip(request(t, "GET", s.URL, nil).WithContext(ctx))
+		resp, err := transports.New(s.base, s.retrying(3, breaker)).RoundTrip(request(t, "GET", s.URL, nil).WithContext(ctx))
 		if resp != nil || !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v, %v", resp, err)
 		}
@@ -256,7 +312,7 @@ func TestTheTimeLimitOfTheChainIsAFailure(t *testing.T) {
 			var seen recorder
 			breaker := policies.NewBreaker(policies.BreakerConfig{FailureThreshold: row.want})
 			timeout := policies.NewTimeout(policies.TimeoutConfig{Limit: 50 * time.Millisecond})
-			resp, err := transports.New(s.base, retrying(2, &seen, breaker, timeout)).RoundTrip(request(t, row.method, s.URL, nil))
+			resp, err := transports.New(s.base, s.retrying(2, &seen, breaker, timeout)).RoundTrip(request(t, row.method, s.URL, nil))
 			if resp != nil || !errors.Is(err, middleware.ErrTimeout) {
 				t.Errorf("%s: %v, %v", row.method, resp, err)
 			}

@@ -1,9 +1,8 @@
 package transports
 
 import (
-	"net"
+	"crypto/rand"
 	"net/http"
-	"net/url"
 	"strings"
 )
 
@@ -14,45 +13,56 @@ func methodOf(req *http.Request) string {
 	return req.Method
 }
 
-// keyOf names the server behind u: scheme, host and port, without credentials,
-// path and query.
-func keyOf(u *url.URL) string {
-	scheme, host, port := strings.ToLower(u.Scheme), strings.ToLower(u.Hostname()), u.Port()
-	switch {
-	case port != "":
-	case scheme == "http":
-		port = "80"
-	case scheme == "https":
-		port = "443"
-	}
-	switch {
-	case port != "":
-		host = net.JoinHostPort(host, port)
-	case strings.Contains(host, ":"):
-		host = "[" + host + "]"
-	}
-	return scheme + "://" + host
-}
-
 func hasBody(req *http.Request) bool { return req.Body != nil && req.Body != http.NoBody }
 
-// replayable reports whether the request can be sent a second time at all.
-func replayable(req *http.Request) bool { return !hasBody(req) || req.GetBody != nil }
+// replayable reports whether the request of an attempt can be sent a second time at all.
+func replayable(req *http.Request) bool {
+	if x := exchangeOf(req.Context()); x != nil {
+		return x.upload.repeatable()
+	}
+	return !hasBody(req) || req.GetBody != nil
+}
 
-// idempotent reports whether sending the request twice does the same as sending
-// it once.
+// idempotent reports whether sending the request of an attempt twice does the same as
+// sending it once.
 func idempotent(req *http.Request) bool {
+	if x := exchangeOf(req.Context()); x != nil {
+		return x.idempotent
+	}
+	return new(Transport).mayRepeat(req)
+}
+
+// mayRepeat is idempotent for the caller's request: the context has the last word, then
+// the method, the headers and the user's function.
+func (t *Transport) mayRepeat(req *http.Request) bool {
+	if is, ok := req.Context().Value(idempotentKey{}).(bool); ok {
+		return is
+	}
 	switch req.Method {
 	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
 		return true
 	}
-	// As in net/http, a key without a value marks the request and is not sent.
+	return hasIdempotencyKey(req) || t.idempotent != nil && t.idempotent(req)
+}
+
+// hasIdempotencyKey goes by the entry alone: as in net/http, a key without a value marks
+// the request and is not sent.
+func hasIdempotencyKey(req *http.Request) bool {
 	if _, ok := req.Header["Idempotency-Key"]; ok {
 		return true
 	}
 	_, ok := req.Header["X-Idempotency-Key"]
 	return ok
 }
+
+// getsKey reports whether the request, which is not idempotent, is to get an
+// Idempotency-Key: unless the caller has decided that it may not be repeated.
+func (t *Transport) getsKey(req *http.Request) bool {
+	_, decided := req.Context().Value(idempotentKey{}).(bool)
+	return t.generateKeys && req.Header != nil && !decided
+}
+
+func newIdempotencyKey() string { return rand.Text() }
 
 // malformed reports whether net/http refuses the request before it sends it. Its
 // errors for that have no type.

@@ -31,7 +31,7 @@ func TestH1TheCallersRequestIsUnchanged(t *testing.T) {
 		before := *req
 		header, trailer, url := req.Header.Clone(), req.Trailer.Clone(), *req.URL
 
-		do(t, transports.New(tampering, retrying(3)), req, 200)
+		do(t, transports.New(tampering, s.retrying(3)), req, 200)
 		wantRequests(t, s, 3)
 		if req.Body != before.Body || req.URL != before.URL || *req.URL != url || req.ContentLength != before.ContentLength ||
 			req.Context() != before.Context() || reflect.ValueOf(req.GetBody).Pointer() != reflect.ValueOf(before.GetBody).Pointer() {
@@ -44,37 +44,39 @@ func TestH1TheCallersRequestIsUnchanged(t *testing.T) {
 }
 
 func TestH2EachAttemptHasItsOwnRequest(t *testing.T) {
-	var attempts []*http.Request
-	rt := transports.New(baseFunc(func(r *http.Request) (*http.Response, error) {
-		if r.Header.Get("X-Mark") != "" || r.Trailer.Get("X-Mark") != "" {
-			t.Error("an attempt sees what an earlier one wrote")
+	withEngines(t, func(t *testing.T, retrying retryingFunc) {
+		var attempts []*http.Request
+		rt := transports.New(baseFunc(func(r *http.Request) (*http.Response, error) {
+			if r.Header.Get("X-Mark") != "" || r.Trailer.Get("X-Mark") != "" {
+				t.Error("an attempt sees what an earlier one wrote")
+			}
+			r.Header.Set("X-Mark", "x")
+			r.Trailer.Set("X-Mark", "x")
+			attempts = append(attempts, r)
+			r.Body.Close()
+			return &http.Response{StatusCode: 503}, nil
+		}), retrying(3))
+		req := request(t, "PUT", "http://example.com", strings.NewReader("payload"))
+		cancel := make(chan struct{})
+		req.Cancel = cancel
+		req.TransferEncoding, req.Close, req.Host, req.Trailer = []string{"chunked"}, true, "other.example", http.Header{"X-Sum": nil}
+		do(t, rt, req, 503)
+		if len(attempts) != 3 {
+			t.Fatalf("%d attempts, want 3", len(attempts))
 		}
-		r.Header.Set("X-Mark", "x")
-		r.Trailer.Set("X-Mark", "x")
-		attempts = append(attempts, r)
-		r.Body.Close()
-		return &http.Response{StatusCode: 503}, nil
-	}), retrying(3))
-	req := request(t, "PUT", "http://example.com", strings.NewReader("payload"))
-	cancel := make(chan struct{})
-	req.Cancel = cancel
-	req.TransferEncoding, req.Close, req.Host, req.Trailer = []string{"chunked"}, true, "other.example", http.Header{"X-Sum": nil}
-	do(t, rt, req, 503)
-	if len(attempts) != 3 {
-		t.Fatalf("%d attempts, want 3", len(attempts))
-	}
-	for i, r := range attempts {
-		if r == req || i > 0 && r == attempts[0] {
-			t.Error("a request was used twice")
+		for i, r := range attempts {
+			if r == req || i > 0 && r == attempts[0] {
+				t.Error("a request was used twice")
+			}
+			if r.Cancel != req.Cancel || r.ContentLength != req.ContentLength || !r.Close || r.Host != req.Host ||
+				!reflect.DeepEqual(r.TransferEncoding, req.TransferEncoding) || r.URL.String() != req.URL.String() {
+				t.Errorf("attempt %d lost a field: %+v", i+1, r)
+			}
+			if n := middleware.Attempt(r.Context()); n != i+1 {
+				t.Errorf("the context of attempt %d says %d", i+1, n)
+			}
 		}
-		if r.Cancel != req.Cancel || r.ContentLength != req.ContentLength || !r.Close || r.Host != req.Host ||
-			!reflect.DeepEqual(r.TransferEncoding, req.TransferEncoding) || r.URL.String() != req.URL.String() {
-			t.Errorf("attempt %d lost a field: %+v", i+1, r)
-		}
-		if n := middleware.Attempt(r.Context()); n != i+1 {
-			t.Errorf("the context of attempt %d says %d", i+1, n)
-		}
-	}
+	})
 }
 
 // Trailers of a request are set while its body is being read, in the map of the
@@ -91,7 +93,7 @@ func TestH2TrailersOfTheRequestAreSent(t *testing.T) {
 			req.Trailer.Set("X-Sum", "42")
 			return 0, io.EOF
 		}))
-		if got := do(t, transports.New(s.base, retrying(3)), req, 200); got != "42" {
+		if got := do(t, transports.New(s.base, s.retrying(3)), req, 200); got != "42" {
 			t.Errorf("the trailer arrived as %q", got)
 		}
 	})
@@ -104,7 +106,7 @@ func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 // H3: whatever happens, the body of the request is closed, and a body that was not
 // sent is not read.
 func TestH3TheRequestBodyIsAlwaysClosed(t *testing.T) {
-	closed, forced := policies.NewBreaker(policies.BreakerConfig{}), policies.NewBreaker(policies.BreakerConfig{})
+	closed, forced := policies.NewBreaker(policies.BreakerConfig{FailureThreshold: 1000}), policies.NewBreaker(policies.BreakerConfig{})
 	forced.ForceOpen()
 	empty := policies.NewRateLimit(policies.RateLimitConfig{Rate: 0.0001, Burst: 1})
 	if err := middleware.NewChain("", empty).Do(t.Context(), func(context.Context) error { return nil }); err != nil {
@@ -116,7 +118,10 @@ func TestH3TheRequestBodyIsAlwaysClosed(t *testing.T) {
 	refused := &http.Transport{DialContext: refusing}
 	noAgain := func() (io.ReadCloser, error) { return nil, errors.New("no more") }
 
-	over(t, answers(503), func(t *testing.T, s *server) {
+	over(t, func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		w.WriteHeader(503)
+	}, func(t *testing.T, s *server) {
 		for name, row := range map[string]struct {
 			chain *middleware.Chain
 			base  http.RoundTripper
@@ -125,12 +130,12 @@ func TestH3TheRequestBodyIsAlwaysClosed(t *testing.T) {
 			reads bool
 		}{
 			"first attempt":     {chain: nil, reads: true},
-			"several attempts":  {chain: retrying(3, closed), again: func() (io.ReadCloser, error) { return newSpy("x"), nil }, reads: true},
-			"open breaker":      {chain: retrying(3, forced)},
+			"several attempts":  {chain: s.retrying(3, closed), again: func() (io.ReadCloser, error) { return newSpy("x"), nil }, reads: true},
+			"open breaker":      {chain: s.retrying(3, forced)},
 			"rate limit":        {chain: middleware.NewChain("", empty)},
 			"context has ended": {chain: middleware.NewChain("", slow), ctx: ended},
-			"GetBody fails":     {chain: retrying(3), again: noAgain, reads: true},
-			"refused dial":      {chain: retrying(3), base: refused},
+			"GetBody fails":     {chain: s.retrying(3), again: noAgain, reads: true},
+			"refused dial":      {chain: s.retrying(3), base: refused},
 			"silent policy":     {chain: middleware.NewChain("", middleware.PolicyFunc(func(context.Context, middleware.Next) error { return nil }))},
 		} {
 			t.Run(name, func(t *testing.T) {
@@ -204,7 +209,7 @@ func TestH4AttemptsAfterTheFirstUseGetBody(t *testing.T) {
 			again = append(again, newSpy("payload"))
 			return again[len(again)-1], nil
 		}
-		do(t, transports.New(s.base, retrying(3)), req, 503)
+		do(t, transports.New(s.base, s.retrying(3)), req, 503)
 		if want := []string{"payload", "payload", "payload"}; !reflect.DeepEqual(bodies, want) {
 			t.Errorf("the server read %q", bodies)
 		}
@@ -231,7 +236,7 @@ func TestH5ABodyWithoutGetBodyIsSentOnce(t *testing.T) {
 		for name, opt := range map[string]transports.Option{"by default": nil, "even if the classifier wants more": transports.WithClassifier(eager)} {
 			t.Run(name, func(t *testing.T) {
 				s.requests.Store(0)
-				do(t, transports.New(s.base, retrying(3), opt), request(t, "PUT", s.URL, newSpy("payload")), 503)
+				do(t, transports.New(s.base, s.retrying(3), opt), request(t, "PUT", s.URL, newSpy("payload")), 503)
 				wantRequests(t, s, 1)
 			})
 		}
@@ -257,25 +262,27 @@ func TestH5NothingIsBuffered(t *testing.T) {
 			sink.Write(make([]byte, 1<<16))
 			sink.Close()
 		}()
-		do(t, transports.New(s.base, retrying(3)), request(t, "PUT", s.URL, source), 200)
+		do(t, transports.New(s.base, s.retrying(3)), request(t, "PUT", s.URL, source), 200)
 	})
 }
 
 func TestH7NoBodyStaysNoBody(t *testing.T) {
-	for _, body := range []io.ReadCloser{nil, http.NoBody} {
-		var seen []io.ReadCloser
-		rt := transports.New(baseFunc(func(r *http.Request) (*http.Response, error) {
-			seen = append(seen, r.Body)
-			return &http.Response{StatusCode: 503}, nil
-		}), retrying(2))
-		req := request(t, "GET", "http://example.com", nil)
-		req.Body = body
-		req.GetBody = func() (io.ReadCloser, error) { return nil, errors.New("must not be asked") }
-		do(t, rt, req, 503)
-		if !reflect.DeepEqual(seen, []io.ReadCloser{body, body}) {
-			t.Errorf("the attempts had the bodies %v, want %v", seen, body)
+	withEngines(t, func(t *testing.T, retrying retryingFunc) {
+		for _, body := range []io.ReadCloser{nil, http.NoBody} {
+			var seen []io.ReadCloser
+			rt := transports.New(baseFunc(func(r *http.Request) (*http.Response, error) {
+				seen = append(seen, r.Body)
+				return &http.Response{StatusCode: 503}, nil
+			}), retrying(2))
+			req := request(t, "GET", "http://example.com", nil)
+			req.Body = body
+			req.GetBody = func() (io.ReadCloser, error) { return nil, errors.New("must not be asked") }
+			do(t, rt, req, 503)
+			if !reflect.DeepEqual(seen, []io.ReadCloser{body, body}) {
+				t.Errorf("the attempts had the bodies %v, want %v", seen, body)
+			}
 		}
-	}
+	})
 }
 
 func TestH7AGetBodyThatFailsEndsTheAttempts(t *testing.T) {
@@ -289,7 +296,7 @@ func TestH7AGetBodyThatFailsEndsTheAttempts(t *testing.T) {
 				s.requests.Store(0)
 				req := request(t, "PUT", s.URL, strings.NewReader("payload"))
 				req.GetBody = get
-				resp, err := transports.New(s.base, retrying(5)).RoundTrip(req)
+				resp, err := transports.New(s.base, s.retrying(5)).RoundTrip(req)
 				if resp != nil || err == nil {
 					t.Fatalf("got %v, %v", resp, err)
 				}
@@ -338,10 +345,29 @@ func TestH8IdempotentRequestsAreRepeated(t *testing.T) {
 			req := request(t, row.method, s.URL, nil)
 			req.Method = row.method
 			maps.Copy(req.Header, row.header)
-			do(t, transports.New(s.base, retrying(2)), req, 503)
+			do(t, transports.New(s.base, s.retrying(2)), req, 503)
 			if got := int(s.requests.Load()); got != row.want {
 				t.Errorf("%s %v: %d attempts, want %d", row.method, row.header, got, row.want)
 			}
+		}
+	})
+}
+
+// What stands further in, and the base, know which attempt it is.
+func TestH12TheContextHasTheNumberOfTheAttempt(t *testing.T) {
+	over(t, answers(503, 503, 200), func(t *testing.T, s *server) {
+		var inner, base []int
+		note := middleware.PolicyFunc(func(ctx context.Context, next middleware.Next) error {
+			inner = append(inner, middleware.Attempt(ctx))
+			return next.Do(ctx)
+		})
+		rt := transports.New(baseFunc(func(r *http.Request) (*http.Response, error) {
+			base = append(base, middleware.Attempt(r.Context()))
+			return s.base.RoundTrip(r)
+		}), s.retrying(3, note))
+		do(t, rt, request(t, "GET", s.URL, nil), 200)
+		if want := []int{1, 2, 3}; !reflect.DeepEqual(inner, want) || !reflect.DeepEqual(base, want) {
+			t.Errorf("a policy saw the attempts %v and the base %v", inner, base)
 		}
 	})
 }

@@ -24,13 +24,14 @@ type reply struct {
 	ctx      context.Context
 }
 
-// discard gives up the response. Over HTTP/2 closing it is enough.
+// discard gives up the response. Over HTTP/2 closing it is enough. A misdirected request
+// wants another connection, so that of the answer is not kept.
 func (r reply) discard() {
 	resp := r.response
 	if resp == nil {
 		return
 	}
-	if resp.StatusCode != http.StatusSwitchingProtocols && resp.ProtoMajor < 2 && resp.ContentLength <= drainBytes {
+	if keeps(resp) {
 		timer := time.AfterFunc(drainTime, func() { _ = resp.Body.Close() })
 		_, _ = io.CopyN(io.Discard, resp.Body, drainBytes+1) // reads on to the end that follows the last byte
 		timer.Stop()
@@ -38,16 +39,23 @@ func (r reply) discard() {
 	_ = resp.Body.Close() // the response is not wanted
 }
 
-// deliver returns the response for the caller, and calls end once its body has
-// been consumed.
-func (r reply) deliver(end func()) *http.Response {
+// keeps reports whether the connection is worth draining the response.
+func keeps(resp *http.Response) bool {
+	return resp.StatusCode != http.StatusSwitchingProtocols && resp.StatusCode != http.StatusMisdirectedRequest &&
+		resp.ProtoMajor < 2 && resp.ContentLength <= drainBytes
+}
+
+// deliver returns the response for the caller. The call ends once its body has been
+// consumed.
+func (x *exchange) deliver(r reply) *http.Response {
 	resp := r.response
 	// The connection of a switched protocol is the caller's; the attempt is over.
 	if resp.StatusCode == http.StatusSwitchingProtocols || resp.Body == http.NoBody {
-		end()
+		x.end()
 		return resp
 	}
-	resp.Body = newBody(r.ctx, resp.Body, end)
+	x.body = body{ReadCloser: resp.Body, exchange: x, ctx: r.ctx, reads: middleware.ReadsOf(r.ctx)}
+	resp.Body = x.body.withAbilities()
 	return resp
 }
 
@@ -55,16 +63,16 @@ func (r reply) deliver(end func()) *http.Response {
 type body struct {
 	io.ReadCloser
 
-	ctx context.Context // of the attempt
-	end func()          // once is enough, more do no harm
+	exchange *exchange
+	ctx      context.Context // of the attempt
+	reads    func(begin bool)
 }
 
-// newBody keeps the other abilities that a body may have, which callers ask for
+// withAbilities keeps the other abilities that a body may have, which callers ask for
 // by type assertion.
-func newBody(ctx context.Context, inner io.ReadCloser, end func()) io.ReadCloser {
-	b := &body{ReadCloser: inner, ctx: ctx, end: end}
-	w, writes := inner.(io.Writer)
-	c, closesWrite := inner.(closeWriter)
+func (b *body) withAbilities() io.ReadCloser {
+	w, writes := b.ReadCloser.(io.Writer)
+	c, closesWrite := b.ReadCloser.(closeWriter)
 	switch {
 	case writes && closesWrite:
 		return struct {
@@ -92,7 +100,7 @@ type closeWriter interface{ CloseWrite() error }
 // Read reports a time limit of the chain as such: the transport only knows that
 // its context was cancelled.
 func (b *body) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
+	n, err := b.read(p)
 	if err == nil {
 		return n, nil
 	}
@@ -101,14 +109,22 @@ func (b *body) Read(p []byte) (int, error) {
 			err = cause
 		}
 	}
-	b.end()
+	b.exchange.read()
 	return n, err
+}
+
+func (b *body) read(p []byte) (int, error) {
+	if b.reads != nil {
+		b.reads(true)
+		defer b.reads(false)
+	}
+	return b.ReadCloser.Read(p)
 }
 
 // Close closes the inner body before the end of the attempt cancels its context,
 // which would make an orderly close look like a broken connection.
 func (b *body) Close() error {
 	err := b.ReadCloser.Close()
-	b.end()
+	b.exchange.end()
 	return err
 }

@@ -21,7 +21,7 @@ import (
 func TestH13H14TheLastResponseIsReturnedReadable(t *testing.T) {
 	over(t, answers(503), func(t *testing.T, s *server) {
 		var seen recorder
-		got := do(t, transports.New(s.base, retrying(3, &seen)), request(t, "GET", s.URL, nil), 503)
+		got := do(t, transports.New(s.base, s.retrying(3, &seen)), request(t, "GET", s.URL, nil), 503)
 		if got != "xxx" {
 			t.Errorf("the body is %q, want that of the third response", got)
 		}
@@ -45,18 +45,36 @@ func TestH14AlsoWhenTheDeadlineForbidsAnotherAttempt(t *testing.T) {
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	if got := do(t, transports.New(s.base, retrying(3)), request(t, "GET", s.URL, nil).WithContext(ctx), 503); got != "later" {
+	if got := do(t, transports.New(s.base, s.retrying(3)), request(t, "GET", s.URL, nil).WithContext(ctx), 503); got != "later" {
 		t.Errorf("the body is %q", got)
 	}
 	wantRequests(t, s, 1)
 }
 
+func TestH14ACallerMayWantAnErrorInstead(t *testing.T) {
+	over(t, answers(503, 503, 404), func(t *testing.T, s *server) {
+		rt := transports.New(s.base, s.retrying(2), transports.WithStatusErrors())
+		resp, err := rt.RoundTrip(request(t, "GET", s.URL, nil))
+		var status interface{ StatusCode() int }
+		if resp != nil || !errors.As(err, &status) || status.StatusCode() != 503 {
+			t.Errorf("got %v, %v", resp, err)
+		}
+		// What is no failure stays a response.
+		do(t, rt, request(t, "GET", s.URL, nil), 404)
+		if n := s.connections.Load(); n != 1 {
+			t.Errorf("%d connections: the response was not drained and closed", n)
+		}
+	})
+}
+
 func TestH13AResponseAlwaysHasABody(t *testing.T) {
-	rt := transports.New(baseFunc(func(*http.Request) (*http.Response, error) { return &http.Response{StatusCode: 503}, nil }), retrying(2))
-	resp, err := rt.RoundTrip(request(t, "GET", "http://example.com", nil))
-	if err != nil || resp == nil || resp.Body == nil {
-		t.Fatalf("got %v, %v", resp, err)
-	}
+	withEngines(t, func(t *testing.T, retrying retryingFunc) {
+		rt := transports.New(baseFunc(func(*http.Request) (*http.Response, error) { return &http.Response{StatusCode: 503}, nil }), retrying(2))
+		resp, err := rt.RoundTrip(request(t, "GET", "http://example.com", nil))
+		if err != nil || resp == nil || resp.Body == nil {
+			t.Fatalf("got %v, %v", resp, err)
+		}
+	})
 }
 
 func TestH15DiscardedResponsesGiveTheConnectionBack(t *testing.T) {
@@ -81,7 +99,7 @@ func TestH15DiscardedResponsesGiveTheConnectionBack(t *testing.T) {
 				w.(http.Flusher).Flush()
 				w.Write(make([]byte, row.size))
 			})
-			do(t, transports.New(s.base, retrying(6)), request(t, "GET", s.URL, nil), 503)
+			do(t, transports.New(s.base, s.retrying(6)), request(t, "GET", s.URL, nil), 503)
 			wantRequests(t, s, 6)
 			if n := s.connections.Load(); n != row.connections {
 				t.Errorf("%d connections, want %d", n, row.connections)
@@ -96,7 +114,7 @@ func TestH15OneConnectionPerHostIsEnough(t *testing.T) {
 		w.Write(make([]byte, 256<<10)) // too much to drain
 	})
 	s.base.MaxConnsPerHost = 1
-	do(t, transports.New(s.base, retrying(3)), request(t, "GET", s.URL, nil), 503)
+	do(t, transports.New(s.base, s.retrying(3)), request(t, "GET", s.URL, nil), 503)
 	wantRequests(t, s, 3)
 }
 
@@ -106,7 +124,7 @@ func TestH15AResponseThatDoesNotEndIsNotWaitedFor(t *testing.T) {
 		w.(http.Flusher).Flush()
 		<-r.Context().Done() // the client gives it up
 	}, func(t *testing.T, s *server) {
-		resp, err := transports.New(s.base, retrying(3)).RoundTrip(request(t, "GET", s.URL, nil))
+		resp, err := transports.New(s.base, s.retrying(3)).RoundTrip(request(t, "GET", s.URL, nil))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -116,45 +134,47 @@ func TestH15AResponseThatDoesNotEndIsNotWaitedFor(t *testing.T) {
 }
 
 func TestH15DiscardedBodiesAreClosed(t *testing.T) {
-	for name, row := range map[string]struct {
-		resp  http.Response
-		reads bool
-	}{
-		"drained":                        {http.Response{ContentLength: 5}, true},
-		"of unknown length":              {http.Response{ContentLength: -1}, true},
-		"HTTP/2 is not drained":          {http.Response{ContentLength: 5, ProtoMajor: 2}, false},
-		"too long to be drained":         {http.Response{ContentLength: 1 << 20}, false},
-		"a connection of another nature": {http.Response{StatusCode: 101}, false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			var bodies []*spy
-			rt := transports.New(baseFunc(func(*http.Request) (*http.Response, error) {
-				if n := len(bodies); n > 0 && bodies[n-1].closes.Load() == 0 {
-					t.Error("the next attempt began before the last response was closed")
+	withEngines(t, func(t *testing.T, retrying retryingFunc) {
+		for name, row := range map[string]struct {
+			resp  http.Response
+			reads bool
+		}{
+			"drained":                        {http.Response{ContentLength: 5}, true},
+			"of unknown length":              {http.Response{ContentLength: -1}, true},
+			"HTTP/2 is not drained":          {http.Response{ContentLength: 5, ProtoMajor: 2}, false},
+			"too long to be drained":         {http.Response{ContentLength: 1 << 20}, false},
+			"a connection of another nature": {http.Response{StatusCode: 101}, false},
+		} {
+			t.Run(name, func(t *testing.T) {
+				var bodies []*spy
+				rt := transports.New(baseFunc(func(*http.Request) (*http.Response, error) {
+					if n := len(bodies); n > 0 && bodies[n-1].closes.Load() == 0 {
+						t.Error("the next attempt began before the last response was closed")
+					}
+					bodies = append(bodies, newSpy("hello"))
+					resp := row.resp
+					if resp.StatusCode == 0 {
+						resp.StatusCode = 503
+					}
+					resp.Body = bodies[len(bodies)-1]
+					return &resp, nil
+				}), retrying(2), transports.WithClassifier(func(*http.Request, *http.Response, error) middleware.Verdict {
+					return middleware.Verdict{Class: middleware.Failure, Retry: true}
+				}))
+				resp, err := rt.RoundTrip(request(t, "GET", "http://example.com", nil))
+				if err != nil || len(bodies) != 2 {
+					t.Fatalf("%d attempts, %v", len(bodies), err)
 				}
-				bodies = append(bodies, newSpy("hello"))
-				resp := row.resp
-				if resp.StatusCode == 0 {
-					resp.StatusCode = 503
+				if read := bodies[0].reads.Load() > 0; read != row.reads {
+					t.Errorf("drained: %t, want %t", read, row.reads)
 				}
-				resp.Body = bodies[len(bodies)-1]
-				return &resp, nil
-			}), retrying(2), transports.WithClassifier(func(*http.Request, *http.Response, error) middleware.Verdict {
-				return middleware.Verdict{Class: middleware.Failure, Retry: true}
-			}))
-			resp, err := rt.RoundTrip(request(t, "GET", "http://example.com", nil))
-			if err != nil || len(bodies) != 2 {
-				t.Fatalf("%d attempts, %v", len(bodies), err)
-			}
-			if read := bodies[0].reads.Load() > 0; read != row.reads {
-				t.Errorf("drained: %t, want %t", read, row.reads)
-			}
-			if bodies[1].closes.Load() != 0 {
-				t.Error("the delivered body was closed")
-			}
-			resp.Body.Close()
-		})
-	}
+				if bodies[1].closes.Load() != 0 {
+					t.Error("the delivered body was closed")
+				}
+				resp.Body.Close()
+			})
+		}
+	})
 }
 
 func TestH16TheResponseIsTheInnerOneWithItsTrailers(t *testing.T) {
@@ -168,7 +188,7 @@ func TestH16TheResponseIsTheInnerOneWithItsTrailers(t *testing.T) {
 			resp, err := s.base.RoundTrip(r)
 			inner = resp
 			return resp, err
-		}), retrying(2))
+		}), s.retrying(2))
 		resp, err := rt.RoundTrip(request(t, "GET", s.URL, nil))
 		if err != nil {
 			t.Fatal(err)
@@ -193,8 +213,8 @@ func TestH17SwitchedProtocols(t *testing.T) {
 		io.Copy(conn, buffered)
 	})
 	var held atomic.Int32
-	rt := transports.New(s.base, retrying(3, holding(&held),
-		policies.NewTimeout(policies.TimeoutConfig{Limit: time.Minute, Stream: true})))
+	rt := transports.New(s.base, s.retrying(3, holding(&held),
+		policies.NewTimeout(policies.TimeoutConfig{Limit: time.Minute, Scope: policies.UntilEnd})))
 	req := request(t, "GET", s.URL, nil)
 	req.Header.Set("Connection", "Upgrade")
 	req.Header.Set("Upgrade", "echo")
@@ -320,6 +340,54 @@ func TestH18TheAttemptEndsOnceWithItsBody(t *testing.T) {
 	}
 }
 
+// The end of the body releases what is held, and leaves the context of the attempt alone
+// until the body is closed: the request may still be on its way.
+func TestH18TheEndOfTheBodyCancelsNothing(t *testing.T) {
+	for name, policy := range map[string]func() middleware.Policy{
+		"timeout":       func() middleware.Policy { return policies.NewTimeout(policies.TimeoutConfig{}) },
+		"of each read":  func() middleware.Policy { return policies.NewTimeout(policies.TimeoutConfig{Scope: policies.EachRead}) },
+		"until the end": func() middleware.Policy { return policies.NewTimeout(policies.TimeoutConfig{Scope: policies.UntilEnd}) },
+		"of another maker": func() middleware.Policy {
+			return middleware.PolicyFunc(func(ctx context.Context, next middleware.Next) error {
+				ctx, cancel := context.WithCancel(ctx)
+				return next.DoUntil(ctx, middleware.CancelFunc(cancel))
+			})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var held atomic.Int32
+			var attempt context.Context
+			rt := transports.New(baseFunc(func(r *http.Request) (*http.Response, error) {
+				attempt = r.Context() //nolint:fatcontext // the test looks at it later
+				return &http.Response{StatusCode: 200, Body: newSpy("x")}, nil
+			}), middleware.NewChain("", holding(&held), policy()))
+			req := request(t, "GET", "http://example.com", nil)
+			req.Cancel = make(chan struct{})
+			resp, err := rt.RoundTrip(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			done := attempt.Done() // a timer runs, if one will
+			if held.Load() != 1 {
+				t.Error("the permit was given back before the body")
+			}
+			io.ReadAll(resp.Body)
+			if held.Load() != 0 {
+				t.Error("the permit was not given back at the end of the body")
+			}
+			if attempt.Err() != nil {
+				t.Errorf("at the end of the body the context of the attempt had ended: %v", attempt.Err())
+			}
+			resp.Body.Close()
+			select {
+			case <-done:
+			default:
+				t.Error("closing the body did not end the context of the attempt")
+			}
+		})
+	}
+}
+
 func TestH25RedirectsBelongToTheClient(t *testing.T) {
 	target := serve(t, "HTTP/1", answers(200))
 	s := serve(t, "HTTP/1", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, target.URL, http.StatusFound) })
@@ -328,7 +396,7 @@ func TestH25RedirectsBelongToTheClient(t *testing.T) {
 		keys = append(keys, middleware.OperationOf(ctx).Key)
 		return next.Do(ctx)
 	})
-	client := transports.Client(&http.Client{Transport: s.base}, retrying(3, seen))
+	client := transports.Client(&http.Client{Transport: s.base}, s.retrying(3, seen))
 	resp, err := client.Get(s.URL)
 	if err != nil {
 		t.Fatal(err)

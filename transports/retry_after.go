@@ -30,6 +30,11 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 	if err != nil {
 		return 0
 	}
+	return until(at, h, now)
+}
+
+// until returns how long until a time by the server's clock.
+func until(at time.Time, h http.Header, now time.Time) time.Duration {
 	if date, err := http.ParseTime(h.Get("Date")); err == nil && date.Sub(now).Abs() <= maxSkew {
 		now = date
 	}

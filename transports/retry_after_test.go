@@ -16,7 +16,7 @@ var noon = time.Date(2026, time.March, 4, 12, 0, 0, 0, time.UTC)
 
 func stamp(d time.Duration) string { return noon.Add(d).Format(http.TimeFormat) }
 
-func TestRetryAfter(t *testing.T) {
+func TestR1R2R3RetryAfter(t *testing.T) {
 	const longest = 9223372036 * time.Second
 	for _, row := range []struct {
 		name, value, date string
@@ -121,6 +121,31 @@ func TestR4R5RetryAfterInAChain(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// R5: chance makes the wait longer than the server asked for, never shorter.
+func TestR5JitterComesOnTopOfRetryAfter(t *testing.T) {
+	seen := make(map[time.Duration]bool)
+	for range 100 {
+		synctest.Test(t, func(t *testing.T) {
+			rt := New(roundTripper(func(*http.Request) (*http.Response, error) {
+				return &http.Response{StatusCode: 503, Header: http.Header{"Retry-After": {"20"}}}, nil
+			}), middleware.NewChain("", policies.NewRetry(policies.RetryConfig{Attempts: 2, Delay: 2 * time.Second})))
+			begin := time.Now()
+			req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://example.com", nil)
+			if _, err := rt.RoundTrip(req); err != nil {
+				t.Fatal(err)
+			}
+			took := time.Since(begin)
+			if took < 20*time.Second || took > 20*time.Second+3*time.Second/2 {
+				t.Errorf("it took %s, want 20 s and at most half of the back-off of 3 s more", took)
+			}
+			seen[took] = true
+		})
+	}
+	if len(seen) < 50 {
+		t.Errorf("only %d different waits", len(seen))
 	}
 }
 

@@ -21,9 +21,10 @@ var (
 // of policies.
 //
 // The context of a request that it sends names the operation (see
-// [middleware.OperationOf]): the method, unless the caller's context has a name,
-// and as key the scheme, the host and the port, in lower case and with the port
-// always written out: "https://example.com:443".
+// [middleware.OperationOf]): the method, unless the caller's context has a name;
+// as key the scheme, the host and the port, in lower case and with the port
+// always written out: "https://example.com:443", unless [WithKey] says otherwise; and
+// whether it may be sent twice.
 //
 // An error is the one of the base transport, or a [*middleware.Rejection] when a
 // policy refused or ended the request. http.Client wraps it in a *url.Error, which
@@ -32,9 +33,11 @@ var (
 // The zero Transport is http.DefaultTransport without policies. A Transport is
 // safe for concurrent use; like its base it should be made once and kept.
 type Transport struct {
-	base     http.RoundTripper
-	chain    *middleware.Chain
-	classify func(*http.Request, *http.Response, error) middleware.Verdict
+	base  http.RoundTripper
+	chain *middleware.Chain
+	options
+
+	servers keyCache
 }
 
 // New returns a Transport that sends requests through chain and then base. A nil
@@ -44,16 +47,13 @@ func New(base http.RoundTripper, chain *middleware.Chain, opts ...Option) *Trans
 	if t, ok := base.(*http.Transport); ok && t == nil {
 		base = nil
 	}
-	var o options
+	t := &Transport{base: base, chain: chain}
 	for _, opt := range opts {
 		if opt != nil {
-			opt(&o)
+			opt(&t.options)
 		}
 	}
-	if o.hosts != nil {
-		chain = middleware.NewChain(chain.Name(), chain, o.hosts)
-	}
-	return &Transport{base: base, chain: chain, classify: o.classify}
+	return t
 }
 
 // Client returns a copy of c whose requests go through chain, each redirect on its
@@ -72,52 +72,40 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req == nil {
 		return nil, errNilRequest
 	}
-	x := &exchange{request: req, classify: t.classify}
-	defer x.closeBody()
-	if req.URL == nil {
-		return nil, errNilURL
+	base, err := t.resolve()
+	if err == nil && req.URL == nil {
+		err = errNilURL
 	}
-	var err error
-	if x.base, err = t.resolve(); err != nil {
+	if err != nil {
+		closeBody(req)
 		return nil, err
 	}
-
-	ctx := req.Context()
-	op := middleware.OperationOf(ctx)
-	if op.Name == "" {
-		op.Name = methodOf(req)
+	if skips(req.Context()) {
+		return base.RoundTrip(req)
 	}
-	op.Key = keyOf(req.URL)
-	ctx = middleware.WithOperation(ctx, op)
-	cancel := nothing
-	if req.Cancel != nil {
-		ctx, cancel = withCancel(ctx, req.Cancel)
-	}
+	x := &exchange{transport: t, base: base, request: req}
+	defer x.upload.close()
+	x.begin()
 	delivered := false
 	defer func() {
 		if !delivered {
-			cancel()
+			x.end()
 		}
 	}()
-
-	got, end, err := middleware.Stream(ctx, t.chain, x.attempt, reply.discard)
+	got, err := x.streamed.Do(x, t.chain, x)
 	if got.response == nil {
-		end()
 		if err == nil {
 			err = fmt.Errorf("transports: a policy of chain %q let the request succeed without a response", t.chain.Name())
 		}
 		return nil, err
 	}
-	delivered = true
-	if req.Cancel != nil {
-		release := end
-		end = func() {
-			release()
-			cancel()
-		}
+	if err != nil && t.statusErrors {
+		got.discard()
+		return nil, err
 	}
+	delivered = true
 	// An error that came with the response was one for the policies alone.
-	return got.deliver(end), nil
+	return x.deliver(got), nil
 }
 
 // CloseIdleConnections closes the idle connections of the base transport, if it
@@ -132,13 +120,16 @@ func (t *Transport) CloseIdleConnections() {
 	}
 }
 
-// WrappedRoundTripper returns the base transport.
+// WrappedRoundTripper returns the base transport. Kubernetes looks for it.
 func (t *Transport) WrappedRoundTripper() http.RoundTripper {
 	if t.base != nil {
 		return t.base
 	}
 	return http.DefaultTransport
 }
+
+// Unwrap is WrappedRoundTripper by its other common name.
+func (t *Transport) Unwrap() http.RoundTripper { return t.WrappedRoundTripper() }
 
 func (t *Transport) resolve() (http.RoundTripper, error) {
 	base := t.WrappedRoundTripper()
@@ -152,18 +143,18 @@ func (t *Transport) resolve() (http.RoundTripper, error) {
 	}
 }
 
-func nothing() {}
-
 // withCancel returns a context that also ends when ch, an http.Request.Cancel,
-// is closed. Policies wait on contexts only, and http.Client.Timeout uses both.
-func withCancel(parent context.Context, ch <-chan struct{}) (ctx context.Context, cancel context.CancelFunc) {
+// is closed. Policies wait on contexts only, and http.Client.Timeout uses both. stop ends
+// the watch without ending the context.
+func withCancel(parent context.Context, ch <-chan struct{}) (ctx context.Context, stop, cancel context.CancelFunc) {
 	ctx, cancel = context.WithCancel(parent)
+	watch, stop := context.WithCancel(ctx)
 	go func() {
 		select {
 		case <-ch:
 			cancel()
-		case <-ctx.Done():
+		case <-watch.Done():
 		}
 	}()
-	return ctx, cancel
+	return ctx, stop, cancel
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/tidegate-go/tidegate/middleware"
 	"github.com/tidegate-go/tidegate/policies"
 	"github.com/tidegate-go/tidegate/transports"
+	"github.com/tidegate-go/tidegate/transports/retryable"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -29,17 +30,37 @@ type server struct {
 	*httptest.Server
 
 	base        *http.Transport
+	engine      policies.RetryEngine
 	requests    atomic.Int32
 	connections atomic.Int32
 }
 
-// over runs a test against the handler over HTTP/1 and over HTTP/2.
+// engines are those that repeat requests in the tests, by name.
+var engines = map[string]policies.RetryEngine{"own": nil, "go-retryablehttp": retryable.NewEngine()}
+
+// over runs a test against the handler over HTTP/1 and over HTTP/2, with each engine.
 func over(t *testing.T, handler http.HandlerFunc, test func(t *testing.T, s *server)) {
 	t.Helper()
 	for _, version := range []string{"HTTP/1", "HTTP/2"} {
-		t.Run(version, func(t *testing.T) { test(t, serve(t, version, handler)) })
+		for name, engine := range engines {
+			t.Run(version+"/"+name, func(t *testing.T) {
+				s := serve(t, version, handler)
+				s.engine = engine
+				test(t, s)
+			})
+		}
 	}
 }
+
+// withEngines runs a test without a server with each engine.
+func withEngines(t *testing.T, test func(t *testing.T, retrying retryingFunc)) {
+	t.Helper()
+	for name, engine := range engines {
+		t.Run(name, func(t *testing.T) { test(t, (&server{engine: engine}).retrying) })
+	}
+}
+
+type retryingFunc func(attempts int, inner ...middleware.Policy) *middleware.Chain
 
 func serve(t *testing.T, version string, handler http.HandlerFunc) *server {
 	t.Helper()
@@ -86,8 +107,8 @@ func answers(statuses ...int) http.HandlerFunc {
 }
 
 // retrying returns a chain that repeats at once, more or less.
-func retrying(attempts int, inner ...middleware.Policy) *middleware.Chain {
-	retry := policies.NewRetry(policies.RetryConfig{Attempts: attempts, Delay: time.Microsecond, Jitter: -1})
+func (s *server) retrying(attempts int, inner ...middleware.Policy) *middleware.Chain {
+	retry := policies.NewRetry(policies.RetryConfig{Attempts: attempts, Delay: time.Microsecond, Jitter: -1, Engine: s.engine})
 	return middleware.NewChain("test", append([]middleware.Policy{retry}, inner...)...)
 }
 
@@ -175,7 +196,7 @@ func (r *recorder) of(kind middleware.Kind) []middleware.Event {
 	return found
 }
 
-func TestNilBaseIsTheDefaultTransportAtTheTimeOfTheCall(t *testing.T) {
+func TestH24NilBaseIsTheDefaultTransportAtTheTimeOfTheCall(t *testing.T) {
 	before := http.DefaultTransport
 	defer func() { http.DefaultTransport = before }()
 	rt := transports.New(nil, nil)
@@ -210,7 +231,7 @@ func TestNilBaseIsTheDefaultTransportAtTheTimeOfTheCall(t *testing.T) {
 func TestClientIsACopy(t *testing.T) {
 	s := serve(t, "HTTP/1", answers(http.StatusServiceUnavailable, http.StatusOK))
 	original := &http.Client{Transport: s.base, Timeout: time.Minute}
-	wrapped := transports.Client(original, retrying(2))
+	wrapped := transports.Client(original, s.retrying(2))
 	if original.Transport != s.base || wrapped == original || wrapped.Timeout != time.Minute {
 		t.Error("the client is not an untouched original and a full copy")
 	}
@@ -228,41 +249,43 @@ func TestClientIsACopy(t *testing.T) {
 }
 
 func TestBadRequestsAreErrors(t *testing.T) {
-	base := new(http.Transport)
-	rt := transports.New(base, retrying(3, policies.NewBreaker(policies.BreakerConfig{FailureThreshold: 1})))
-	if resp, err := rt.RoundTrip(nil); resp != nil || err == nil {
-		t.Errorf("nil request: %v, %v", resp, err)
-	}
-	for name, change := range map[string]func(*http.Request){
-		"no URL":         func(r *http.Request) { r.URL = nil },
-		"no host":        func(r *http.Request) { r.URL.Host = "" },
-		"bad scheme":     func(r *http.Request) { r.URL.Scheme = "ftp" },
-		"no scheme":      func(r *http.Request) { r.URL.Scheme = "" },
-		"no header map":  func(r *http.Request) { r.Header = nil },
-		"bad header":     func(r *http.Request) { r.Header["a b"] = []string{"x"} },
-		"bad value":      func(r *http.Request) { r.Header["A"] = []string{"x\ny"} },
-		"bad method":     func(r *http.Request) { r.Method = "GE T" },
-		"bad trailer":    func(r *http.Request) { r.Trailer = http.Header{"a b": nil} },
-		"GetBody of nil": func(r *http.Request) { r.URL.Host = ""; r.GetBody = nil },
-	} {
-		t.Run(name, func(t *testing.T) {
-			req := request(t, "PUT", "http://127.0.0.1/", nil)
-			body := newSpy("x")
-			req.Body, req.GetBody = body, func() (io.ReadCloser, error) { return newSpy("x"), nil }
-			change(req)
-			resp, err := rt.RoundTrip(req)
-			if resp != nil || err == nil {
-				t.Fatalf("got %v, %v", resp, err)
-			}
-			// The breaker opens at the first failure: it must not have been one.
-			if errors.Is(err, middleware.ErrOpen) {
-				t.Errorf("a bad request opened the breaker: %v", err)
-			}
-			if body.closes.Load() == 0 {
-				t.Error("the body was not closed")
-			}
-		})
-	}
+	withEngines(t, func(t *testing.T, retrying retryingFunc) {
+		base := new(http.Transport)
+		rt := transports.New(base, retrying(3, policies.NewBreaker(policies.BreakerConfig{FailureThreshold: 1})))
+		if resp, err := rt.RoundTrip(nil); resp != nil || err == nil {
+			t.Errorf("nil request: %v, %v", resp, err)
+		}
+		for name, change := range map[string]func(*http.Request){
+			"no URL":         func(r *http.Request) { r.URL = nil },
+			"no host":        func(r *http.Request) { r.URL.Host = "" },
+			"bad scheme":     func(r *http.Request) { r.URL.Scheme = "ftp" },
+			"no scheme":      func(r *http.Request) { r.URL.Scheme = "" },
+			"no header map":  func(r *http.Request) { r.Header = nil },
+			"bad header":     func(r *http.Request) { r.Header["a b"] = []string{"x"} },
+			"bad value":      func(r *http.Request) { r.Header["A"] = []string{"x\ny"} },
+			"bad method":     func(r *http.Request) { r.Method = "GE T" },
+			"bad trailer":    func(r *http.Request) { r.Trailer = http.Header{"a b": nil} },
+			"GetBody of nil": func(r *http.Request) { r.URL.Host = ""; r.GetBody = nil },
+		} {
+			t.Run(name, func(t *testing.T) {
+				req := request(t, "PUT", "http://127.0.0.1/", nil)
+				body := newSpy("x")
+				req.Body, req.GetBody = body, func() (io.ReadCloser, error) { return newSpy("x"), nil }
+				change(req)
+				resp, err := rt.RoundTrip(req)
+				if resp != nil || err == nil {
+					t.Fatalf("got %v, %v", resp, err)
+				}
+				// The breaker opens at the first failure: it must not have been one.
+				if errors.Is(err, middleware.ErrOpen) {
+					t.Errorf("a bad request opened the breaker: %v", err)
+				}
+				if body.closes.Load() == 0 {
+					t.Error("the body was not closed")
+				}
+			})
+		}
+	})
 }
 
 func TestBaseThatBreaksItsContract(t *testing.T) {
@@ -298,7 +321,7 @@ func TestChainThatAnswersWithoutAResponse(t *testing.T) {
 	}
 }
 
-func TestOperationInTheContext(t *testing.T) {
+func TestH26TheKeyIsTheServer(t *testing.T) {
 	var got middleware.Operation
 	rt := transports.New(baseFunc(func(r *http.Request) (*http.Response, error) {
 		got = middleware.OperationOf(r.Context())
@@ -308,12 +331,12 @@ func TestOperationInTheContext(t *testing.T) {
 		method, url, name string
 		want              middleware.Operation
 	}{
-		{"GET", "http://Example.COM/a?token=x", "", middleware.Operation{Name: "GET", Key: "http://example.com:80"}},
-		{"", "https://user:secret@example.com", "", middleware.Operation{Name: "GET", Key: "https://example.com:443"}},
+		{"GET", "http://Example.COM/a?token=x", "", middleware.Operation{Name: "GET", Key: "http://example.com:80", Idempotent: true}},
+		{"", "https://user:secret@example.com", "", middleware.Operation{Name: "GET", Key: "https://example.com:443", Idempotent: true}},
 		{"POST", "HTTPS://example.com:8443/", "", middleware.Operation{Name: "POST", Key: "https://example.com:8443"}},
-		{"GET", "http://[::1]/", "", middleware.Operation{Name: "GET", Key: "http://[::1]:80"}},
-		{"GET", "unix://[::1]/", "", middleware.Operation{Name: "GET", Key: "unix://[::1]"}},
-		{"GET", "http://example.com", "list users", middleware.Operation{Name: "list users", Key: "http://example.com:80"}},
+		{"GET", "http://[::1]/", "", middleware.Operation{Name: "GET", Key: "http://[::1]:80", Idempotent: true}},
+		{"GET", "unix://[::1]/", "", middleware.Operation{Name: "GET", Key: "unix://[::1]", Idempotent: true}},
+		{"GET", "http://example.com", "list users", middleware.Operation{Name: "list users", Key: "http://example.com:80", Idempotent: true}},
 	} {
 		req := request(t, row.method, row.url, nil)
 		req.Method = row.method
@@ -343,7 +366,7 @@ func TestH23CloseIdleConnectionsAndUnwrapping(t *testing.T) {
 	transports.New(baseFunc(nil), nil).CloseIdleConnections() // a base that has none
 }
 
-func TestManyRequestsAtOnce(t *testing.T) {
+func TestH29ManyRequestsAtOnce(t *testing.T) {
 	var n atomic.Int32
 	over(t, func(w http.ResponseWriter, r *http.Request) {
 		got, _ := io.ReadAll(r.Body)
@@ -352,14 +375,14 @@ func TestManyRequestsAtOnce(t *testing.T) {
 		}
 		w.Write(got)
 	}, func(t *testing.T, s *server) {
-		rt := transports.New(s.base, retrying(4,
+		rt := transports.New(s.base, s.retrying(4,
 			policies.NewBreaker(policies.BreakerConfig{FailureThreshold: 1000}),
 			policies.NewRateLimit(policies.RateLimitConfig{Rate: 1e6}),
 			policies.NewTimeout(policies.TimeoutConfig{}),
-		), transports.WithChainPerHost(func(string) *middleware.Chain { return nil }))
+		))
 		payload := bytes.Repeat([]byte("0123456789"), 1000)
 		var group sync.WaitGroup
-		for range 50 {
+		for range 100 {
 			group.Go(func() {
 				for range 5 {
 					resp, err := rt.RoundTrip(request(t, "PUT", s.URL, bytes.NewReader(payload)))

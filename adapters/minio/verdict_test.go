@@ -13,11 +13,13 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/minio/minio-go/v7"
 
+	"github.com/tidegate-go/tidegate/internal/loopback"
 	"github.com/tidegate-go/tidegate/middleware"
 )
 
@@ -229,22 +231,15 @@ func TestClassifyNoResponse(t *testing.T) {
 
 // TestClassifyConnections: the errors that minio-go makes of real connections.
 func TestClassifyConnections(t *testing.T) {
-	handler := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
-	plain := httptest.NewUnstartedServer(handler)
+	server := func(options ...loopback.Option) string {
+		url := loopback.New(t, options...).URL
+		return url[strings.Index(url, "//")+2:]
+	}
+	_, refused, _ := strings.Cut(loopback.Refused(t), "//")
+	plain := httptest.NewUnstartedServer(nil)
 	plain.Config.ErrorLog = quiet
 	plain.Start()
 	defer plain.Close()
-	secure := httptest.NewUnstartedServer(handler)
-	secure.Config.ErrorLog = quiet
-	secure.StartTLS()
-	defer secure.Close()
-	silent, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer silent.Close()
-	closed := httptest.NewServer(handler)
-	closed.Close()
 
 	for _, row := range []struct {
 		name, host string
@@ -253,10 +248,12 @@ func TestClassifyConnections(t *testing.T) {
 		repeat     string
 		reason     string
 	}{
-		{"closed in mid-request", plain.Listener.Addr().String(), false, failure, "RW", "network"},
-		{"refused", closed.Listener.Addr().String(), false, failure, "RWO", "connect"},
-		{"no answer", silent.Addr().String(), false, failure, "RW", "timeout"},
-		{"unknown authority", secure.Listener.Addr().String(), true, failure, "", "tls"},
+		{"closed in mid-request", server(loopback.Script(loopback.Close())), false, failure, "RW", "network"},
+		{"reset in mid-request", server(loopback.Script(loopback.Reset())), false, failure, "RW", "network"},
+		{"cut in the answer", server(loopback.Script(loopback.Status(500).Size(1000).Cut(10, loopback.Reset()))), false, failure, "RW", "status_5xx"},
+		{"refused", refused, false, failure, "RWO", "connect"},
+		{"no answer", server(loopback.Connections(loopback.Silent)), false, failure, "RW", "timeout"},
+		{"unknown authority", server(loopback.HTTPS1), true, failure, "", "tls"},
 		{"HTTP on HTTPS", plain.Listener.Addr().String(), true, failure, "", "tls"},
 	} {
 		t.Run(row.name, func(t *testing.T) {

@@ -159,7 +159,7 @@ func TestWholeDemonstration(t *testing.T) {
 		{"s3", "upload", "backup-8.tar.gz"},
 
 		{"http", "fault", "503 with Retry-After: 1"},
-		{"http", "retry", "attempt 1 failed (status 503), next in 1s (as the server asked)"},
+		{"http", "retry", "attempt 1 failed (status 503), next in 1"},
 		{"http", "notify", "backup-2.tar.gz recorded"},
 		{"http", "fault", "never answered"},
 		{"http", "timeout", "attempt 1 cut off after"},

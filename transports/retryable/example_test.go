@@ -11,6 +11,7 @@ import (
 
 	"github.com/tidegate-go/tidegate/middleware"
 	"github.com/tidegate-go/tidegate/policies"
+	"github.com/tidegate-go/tidegate/transports"
 	"github.com/tidegate-go/tidegate/transports/retryable"
 )
 
@@ -28,4 +29,25 @@ func ExampleWrap() {
 	_, err := client.Get(server.URL)
 	fmt.Println(errors.Is(err, middleware.ErrOpen), breaker.State())
 	// Output: true open
+}
+
+func ExampleNewEngine() {
+	requests := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if requests++; requests < 3 {
+			w.WriteHeader(http.StatusBadGateway)
+		}
+	}))
+	defer server.Close()
+
+	retry := policies.NewRetry(policies.RetryConfig{Delay: time.Millisecond, Engine: retryable.NewEngine()})
+	client := transports.Client(server.Client(), middleware.NewChain("vault", retry))
+	resp, err := client.Get(server.URL)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer resp.Body.Close()
+	fmt.Println(resp.Status, "after", requests, "requests")
+	// Output: 200 OK after 3 requests
 }

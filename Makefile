@@ -82,7 +82,7 @@ tidy-check:
 ## Run the benchmarks of internal/benchmarks and print a table of ratios between Tidegate and its peers.
 ## BENCH: regexp. CPU: 1,2,8 unless told. COUNT: passes over all, 6 unless told; the table has medians.
 ## OUT: file to keep the raw lines in, besides .tools/bench.txt. BASE: such a file, to compare with.
-## 3 minutes, more on a busy machine.
+## 5 minutes, more on a busy machine.
 bench: $(if $(BASE),.tools/bin/benchstat)
 	@mkdir -p .tools; echo "make bench: the raw lines come to .tools/bench.txt" >&2
 	@(cd internal/benchmarks && for pass in $$(seq "$${COUNT:-6}"); do \

@@ -13,7 +13,8 @@ const own = "tidegate"
 
 const legend = "ns/op, allocs/op, and the time of " + own + " as a multiple of the library's: below 1x " + own + " is faster.\n" +
 	"The number of cpus is GOMAXPROCS, and as many goroutines call at once.\n" +
-	"- where a library cannot do the work. Rows of memory begin with their unit.\n"
+	"- where a library cannot do the work. Rows of something else than time begin with its unit;\n" +
+	"with a + it is what a library adds to the bare work, measured in turns with it.\n"
 
 // render returns the medians of the samples as a table, in the order in which the
 // samples come.
@@ -31,29 +32,34 @@ func render(samples []sample) string {
 			}
 		}
 
-		line("\n%-12s%10s%s", section, own, names(libraries[1:]))
+		width := 16 // of a column: of the numbers, or of a longer name
+		for _, library := range libraries[1:] {
+			width = max(width, len(library)+1)
+		}
+
+		line("\n%-12s%10s%s", section, own, names(libraries[1:], width))
 		for work, ofWork := range groups(ofSection, func(s sample) string { return s.work }) {
 			if work != "" {
 				line("%s", work)
 			}
 			for label, ofLabel := range groups(ofWork, func(s sample) string { return s.label }) {
-				line("  %-10s%s", label, cells(ofLabel, libraries))
+				line("  %-10s%s", label, cells(ofLabel, libraries, width))
 			}
 		}
 	}
 	return out.String()
 }
 
-func names(libraries []string) string {
+func names(libraries []string, width int) string {
 	var text strings.Builder
 	for _, library := range libraries {
-		fmt.Fprintf(&text, "%16s", library)
+		fmt.Fprintf(&text, "%*s", width, library)
 	}
 	return text.String()
 }
 
 // cells returns the numbers of a row, for each of the libraries.
-func cells(samples []sample, libraries []string) string {
+func cells(samples []sample, libraries []string, width int) string {
 	var text strings.Builder
 	base := math.NaN()
 	for _, library := range libraries {
@@ -64,11 +70,12 @@ func cells(samples []sample, libraries []string) string {
 			}
 		}
 		value := median(values)
-		fmt.Fprintf(&text, "%7s%3s", amount(value), count(median(allocs)))
+		numbers := fmt.Sprintf("%7s%3s", amount(value), count(median(allocs)))
 		if library == own {
 			base = value
+			text.WriteString(numbers)
 		} else {
-			fmt.Fprintf(&text, "%6s", ratio(base/value))
+			fmt.Fprintf(&text, "%*s", width, fmt.Sprintf("%s%6s", numbers, ratio(base/value)))
 		}
 	}
 	return text.String()
@@ -108,20 +115,24 @@ func median(numbers []float64) float64 {
 // The numbers have three digits or all before the point.
 
 func amount(n float64) string {
-	switch {
+	switch size := math.Abs(n); {
 	case math.IsNaN(n):
 		return "-"
-	case n < 9.995:
+	case n == 0:
+		return "0"
+	case size < 9.995:
 		return fmt.Sprintf("%.2f", n)
-	case n < 99.95:
+	case size < 99.95:
 		return fmt.Sprintf("%.1f", n)
 	default:
 		return fmt.Sprintf("%.0f", n)
 	}
 }
 
+// ratio returns nothing for what is no multiple: of nothing, or of less than nothing,
+// as what is added may seem to be.
 func ratio(n float64) string {
-	if math.IsNaN(n) || math.IsInf(n, 0) {
+	if math.IsNaN(n) || math.IsInf(n, 0) || n < 0 {
 		return ""
 	}
 	if n < 0.005 {

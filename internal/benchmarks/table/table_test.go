@@ -81,6 +81,37 @@ idle
 `,
 		},
 		{
+			name: "what is added to the bare work, and a long name",
+			in: `
+BenchmarkHTTP/GET/tidegate          1  4.500 +%  17.00 +allocs  3000 +ns  43000 ns
+BenchmarkHTTP/GET/bare              1  40000 ns
+BenchmarkHTTP/GET/failsafehttp      1  20.00 +%  44.00 +allocs  -300.0 +ns  48000 ns
+BenchmarkHTTP/GET/go-retryablehttp  1  9.000 +%  5.000 +allocs  1000 +ns  41000 ns
+`,
+			want: `
+HTTP          tidegate             bare     failsafehttp go-retryablehttp
+GET
+  +%           4.50          -             20.0    0.23x    9.00    0.50x
+  +allocs      17.0          -             44.0    0.39x    5.00    3.40x
+  +ns          3000          -             -300             1000    3.00x
+  ns          43000      40000    1.07x   48000    0.90x   41000    1.05x
+`,
+		},
+		{
+			name: "counts that are nothing",
+			in: `
+BenchmarkRepeated/GET/tidegate  1  1.000 conns  0 leaks
+BenchmarkRepeated/GET/bare      1  1.000 conns  0 leaks
+BenchmarkRepeated/GET/peer      1  1001 conns   1000 leaks
+`,
+			want: `
+Repeated      tidegate            bare            peer
+GET
+  conns        1.00      1.00    1.00x   1001    <.01x
+  leaks           0         0            1000    <.01x
+`,
+		},
+		{
 			name: "lines that are no results",
 			in: `
 BenchmarkBreaker/open/peer-8    --- FAIL: BenchmarkBreaker/open/peer-8

@@ -35,7 +35,8 @@ const (
 	UntilResult TimeoutScope = iota
 	// EachRead is UntilResult, and then the limit for each read of the result: how long
 	// the dependency may stay silent. How long the reader pauses between reads does not
-	// count.
+	// count. The adapter has to tell of reads (see [middleware.ReadsOf]), as package
+	// transports does.
 	EachRead
 	// UntilEnd covers the result to its end.
 	UntilEnd

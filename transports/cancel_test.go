@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/tidegate-go/tidegate/middleware"
@@ -23,7 +24,7 @@ func TestH11RequestCancelEndsTheWait(t *testing.T) {
 				close(waiting)
 			}
 		})
-		retry := policies.NewRetry(policies.RetryConfig{Delay: time.Hour, MaxDelay: time.Hour})
+		retry := policies.NewRetry(policies.RetryConfig{Delay: time.Hour, MaxDelay: time.Hour, Engine: s.engine})
 		req := request(t, "GET", s.URL, nil)
 		cancel := make(chan struct{})
 		req.Cancel = cancel
@@ -69,6 +70,23 @@ func TestH11NothingWatchesRequestCancelForEver(t *testing.T) {
 			t.Errorf("%s: afterwards: %v, %d held", name, watched.Err(), held.Load())
 		}
 	}
+}
+
+// A body that was read to its end and never closed leaves no watcher, as with net/http:
+// the bubble ends only when no goroutine is left.
+func TestH11TheEndOfTheBodyEndsTheWatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rt := transports.New(baseFunc(func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: 200, Body: newSpy("x")}, nil
+		}), nil)
+		req := request(t, "GET", "http://example.com", nil).WithContext(context.Background())
+		req.Cancel = make(chan struct{})
+		resp, err := rt.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.Copy(io.Discard, resp.Body)
+	})
 }
 
 func TestClientTimeout(t *testing.T) {

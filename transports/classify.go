@@ -82,7 +82,7 @@ var statuses = []struct {
 }{
 	{100, 399, "", outcome{middleware.Success, never, ""}},
 	{408, 408, "gave up on a slow sender", outcome{middleware.Ignored, safe, "status_4xx"}},
-	{421, 421, "misdirected: on another connection", outcome{middleware.Ignored, safeOnce, "status_4xx"}},
+	{421, 421, "misdirected", outcome{middleware.Ignored, safeOnce, "status_4xx"}},
 	{425, 425, "too early", outcome{middleware.Ignored, safeOnce, "status_4xx"}},
 	{429, 429, "too many requests", outcome{middleware.Throttled, safe, "throttled"}},
 	{499, 499, "a proxy's word for a client that left", outcome{middleware.Ignored, safe, "status_4xx"}},

@@ -26,10 +26,14 @@
 // never had a connection for it. Of [httptrace.ClientTrace] that last one needs the hooks;
 // a base that does not call them proves nothing.
 //
+// A policies.Hedge sends beside itself only what changes nothing: GET, HEAD, OPTIONS and
+// TRACE, and what [WithIdempotent] or [Idempotent] names. The second DELETE would be told
+// that there is nothing to delete.
+//
 //	status                                                   repeated             counts as
 //	100-399                                                  never                success
 //	408 gave up on a slow sender                             if idempotent        ignored
-//	421 misdirected: on another connection                   if idempotent, once  ignored
+//	421 misdirected                                          if idempotent, once  ignored
 //	425 too early                                            if idempotent, once  ignored
 //	429 too many requests                                    if idempotent        throttled
 //	499 a proxy's word for a client that left                if idempotent        ignored

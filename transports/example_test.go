@@ -71,7 +71,7 @@ func ExampleWithClassifier() {
 }
 
 // A breaker for each host: one host's failures are its own. The key of a request is
-// its scheme and host.
+// its scheme, host and port.
 func Example_breakerPerHost() {
 	good := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") }))
 	defer good.Close()

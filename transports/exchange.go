@@ -71,7 +71,7 @@ func (x *exchange) begin() {
 	} else {
 		x.Operation.Key = t.servers.keyOf(req.URL)
 	}
-	x.Operation.Idempotent = x.idempotent && x.upload.repeatable()
+	x.Operation.Idempotent = t.mayOverlap(req) && x.upload.repeatable()
 }
 
 // read says that the response was read to its end.

@@ -21,8 +21,10 @@ func underFire(engine policies.RetryEngine, seen *recorder) *middleware.Chain {
 	return middleware.NewChain("fire", seen,
 		policies.NewTimeout(policies.TimeoutConfig{Name: "total", Limit: time.Minute, Scope: policies.UntilEnd}),
 		policies.NewRetry(policies.RetryConfig{Attempts: 3, Delay: time.Microsecond, Engine: engine}),
+		policies.NewHedge(policies.HedgeConfig{Delay: time.Minute}),
 		policies.NewBreaker(policies.BreakerConfig{FailureThreshold: 100}),
 		policies.NewRateLimit(policies.RateLimitConfig{Rate: 1e6}),
+		policies.NewBulkhead(policies.BulkheadConfig{MaxConcurrent: 1}),
 		policies.NewTimeout(policies.TimeoutConfig{Name: "attempt", Limit: 10 * time.Second, Scope: policies.EachRead}),
 	)
 }

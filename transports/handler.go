@@ -83,7 +83,7 @@ func WithHandlerKey(key func(*http.Request) string) HandlerOption {
 //
 // For the policies the Name of the [middleware.Operation] is that of the context of the
 // request, or else the pattern of the [http.ServeMux] that chose this handler, or else the
-// method. It is never Idempotent. next itself gets the context without that operation, so
+// method, HTTP for one that HTTP does not know. It is never Idempotent. next itself gets the context without that operation, so
 // that the calls which it makes do not go by its name and key.
 //
 // The [http.ResponseWriter] of next is an [http.Flusher], [http.Hijacker],
@@ -130,7 +130,7 @@ func (s *serving) policiesContext(key func(*http.Request) string) context.Contex
 	case s.request.Pattern != "":
 		op.Name = s.request.Pattern
 	default:
-		op.Name = methodOf(s.request)
+		op.Name = methodName(s.request)
 	}
 	if key != nil {
 		op.Key = key(s.request)
@@ -138,6 +138,17 @@ func (s *serving) policiesContext(key func(*http.Request) string) context.Contex
 	op.Idempotent = false
 	s.outside = middleware.OperationContext{Context: ctx, Operation: op}
 	return &s.outside
+}
+
+// methodName is the method, if it is one of HTTP: a client may send anything for one.
+func methodName(req *http.Request) string {
+	switch method := methodOf(req); method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+		http.MethodConnect, http.MethodOptions, http.MethodTrace:
+		return method
+	default:
+		return "HTTP"
+	}
 }
 
 // refuse answers a request that next has not answered.

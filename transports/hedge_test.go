@@ -108,8 +108,10 @@ func TestH28OnlyWhatMayRunTwiceIsHedged(t *testing.T) {
 			want         int
 		}{
 			{"a GET", "GET", nil, true, nil, 2},
-			{"a PUT with GetBody", "PUT", loopback.Text("payload"), true, nil, 2},
-			{"a PUT without", "PUT", loopback.Text("payload"), false, nil, 1},
+			{"a PUT that may, with GetBody", "PUT", loopback.Text("payload"), true, true, 2},
+			{"a PUT that may, without", "PUT", loopback.Text("payload"), false, true, 1},
+			{"a PUT, which the first may spoil", "PUT", loopback.Text("payload"), true, nil, 1},
+			{"a DELETE, likewise", "DELETE", nil, true, nil, 1},
 			{"a POST", "POST", loopback.Text("payload"), true, nil, 1},
 			{"a POST that may be repeated", "POST", loopback.Text("payload"), true, true, 2},
 			{"a GET that may not", "GET", nil, true, false, 1},

@@ -25,7 +25,11 @@ func (c *keyCache) keyOf(u *url.URL) string {
 // keyOf names the server behind u: scheme, host and port, without credentials,
 // path and query.
 func keyOf(u *url.URL) string {
-	scheme, host, port := strings.ToLower(u.Scheme), strings.ToLower(u.Hostname()), u.Port()
+	name, zone, zoned := strings.Cut(u.Hostname(), "%") // the zone of an IPv6 address is an interface's name
+	scheme, host, port := strings.ToLower(u.Scheme), strings.ToLower(name), u.Port()
+	if zoned {
+		host += "%" + zone
+	}
 	switch {
 	case port != "":
 	case scheme == "http":

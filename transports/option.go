@@ -51,6 +51,9 @@ func WithIdempotent(is func(*http.Request) bool) Option {
 // Idempotency-Key with a random value, the same for all its attempts, so that it may be.
 // It is for servers that know the header: they carry out what comes twice with one key
 // only once. A key that the caller has set stays as it is.
+//
+// It does not make a request one to be hedged: the answer to a second one with the same
+// key may be that the first is still under way.
 func WithIdempotencyKey() Option {
 	return func(o *options) { o.generateKeys = true }
 }
@@ -59,7 +62,7 @@ func WithIdempotencyKey() Option {
 // io.ReaderAt and an io.Seeker, such as a file, is read again in its place, from the
 // offset at which it stood, which does not move. Of any other one, at most buffer bytes
 // are read before the first attempt and kept; when it is longer, or is said to be by its
-// ContentLength, it is sent once, like without this option. A buffer of zero keeps nothing.
+// ContentLength, it is sent once, like without this option. A buffer of zero or less keeps nothing.
 func WithReplay(buffer int64) Option {
 	return func(o *options) { o.replay = replay{allowed: true, buffer: buffer} }
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"io"
+	"math"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -191,16 +192,21 @@ func TestH6OptInBufferingHasACap(t *testing.T) {
 			{"empty", 0, -1, 2},
 			{"over the cap", 1001, -1, 1},
 			{"far over the cap", 1 << 20, -1, 1},
+			{"without a cap", 1 << 20, -1, 2},
 			{"said to be over the cap", 1001, 1001, 1},
 		} {
 			t.Run(row.name, func(t *testing.T) {
 				got.take()
 				content := strings.Repeat("x", int(row.size))
+				limit := int64(1000)
+				if row.name == "without a cap" {
+					limit = math.MaxInt64
+				}
 				body := newSpy(content)
 				req := request(t, "PUT", s.URL, body)
 				req.ContentLength = row.length
 				status := map[int]int{1: 503, 2: 200}[row.want]
-				do(t, transports.New(s.base, s.retrying(2), transports.WithReplay(1000)), req, status)
+				do(t, transports.New(s.base, s.retrying(2), transports.WithReplay(limit)), req, status)
 				bodies, lengths := got.take()
 				if len(bodies) != row.want {
 					t.Fatalf("%d requests, want %d", len(bodies), row.want)

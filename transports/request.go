@@ -45,6 +45,21 @@ func (t *Transport) mayRepeat(req *http.Request) bool {
 	return hasIdempotencyKey(req) || t.idempotent != nil && t.idempotent(req)
 }
 
+// mayOverlap reports whether the request may be sent beside itself: if it changes nothing,
+// or somebody says so. The second of two that are idempotent may still be told of the
+// first: a DELETE that there is nothing any more, a PUT that its condition does not hold.
+func (t *Transport) mayOverlap(req *http.Request) bool {
+	if is, ok := req.Context().Value(idempotentKey{}).(bool); ok {
+		return is
+	}
+	switch req.Method {
+	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+		return true
+	default:
+		return t.idempotent != nil && t.idempotent(req)
+	}
+}
+
 // hasIdempotencyKey goes by the entry alone: as in net/http, a key without a value marks
 // the request and is not sent.
 func hasIdempotencyKey(req *http.Request) bool {

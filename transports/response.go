@@ -24,8 +24,7 @@ type reply struct {
 	ctx      context.Context
 }
 
-// discard gives up the response. Over HTTP/2 closing it is enough. A misdirected request
-// wants another connection, so that of the answer is not kept.
+// discard gives up the response. Over HTTP/2 closing it is enough.
 func (r reply) discard() {
 	resp := r.response
 	if resp == nil {
@@ -41,7 +40,7 @@ func (r reply) discard() {
 
 // keeps reports whether the connection is worth draining the response.
 func keeps(resp *http.Response) bool {
-	return resp.StatusCode != http.StatusSwitchingProtocols && resp.StatusCode != http.StatusMisdirectedRequest &&
+	return resp.StatusCode != http.StatusSwitchingProtocols &&
 		resp.ProtoMajor < 2 && resp.ContentLength <= drainBytes
 }
 

@@ -38,17 +38,18 @@ func TestH13H14TheLastResponseIsReturnedReadable(t *testing.T) {
 }
 
 func TestH14AlsoWhenTheDeadlineForbidsAnotherAttempt(t *testing.T) {
-	s := serve(t, "HTTP/1", func(w http.ResponseWriter, _ *http.Request) {
+	over(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Retry-After", "30")
 		w.WriteHeader(503)
 		io.WriteString(w, "later")
+	}, func(t *testing.T, s *server) {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		if got := do(t, transports.New(s.base, s.retrying(3)), request(t, "GET", s.URL, nil).WithContext(ctx), 503); got != "later" {
+			t.Errorf("the body is %q", got)
+		}
+		wantRequests(t, s, 1)
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	if got := do(t, transports.New(s.base, s.retrying(3)), request(t, "GET", s.URL, nil).WithContext(ctx), 503); got != "later" {
-		t.Errorf("the body is %q", got)
-	}
-	wantRequests(t, s, 1)
 }
 
 func TestH14ACallerMayWantAnErrorInstead(t *testing.T) {
@@ -91,31 +92,37 @@ func TestH15DiscardedResponsesGiveTheConnectionBack(t *testing.T) {
 		{"chunked, beyond the cap", 256 << 10, true, 6},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			s := serve(t, "HTTP/1", func(w http.ResponseWriter, _ *http.Request) {
+			over(t, func(w http.ResponseWriter, _ *http.Request) {
 				if !row.chunked {
 					w.Header().Set("Content-Length", fmt.Sprint(row.size))
 				}
 				w.WriteHeader(503)
 				w.(http.Flusher).Flush()
 				w.Write(make([]byte, row.size))
+			}, func(t *testing.T, s *server) {
+				do(t, transports.New(s.base, s.retrying(6)), request(t, "GET", s.URL, nil), 503)
+				wantRequests(t, s, 6)
+				want := row.connections
+				if s.EnableHTTP2 { // closing a stream leaves the connection
+					want = 1
+				}
+				if n := s.connections.Load(); n != want {
+					t.Errorf("%d connections, want %d", n, want)
+				}
 			})
-			do(t, transports.New(s.base, s.retrying(6)), request(t, "GET", s.URL, nil), 503)
-			wantRequests(t, s, 6)
-			if n := s.connections.Load(); n != row.connections {
-				t.Errorf("%d connections, want %d", n, row.connections)
-			}
 		})
 	}
 }
 
 func TestH15OneConnectionPerHostIsEnough(t *testing.T) {
-	s := serve(t, "HTTP/1", func(w http.ResponseWriter, _ *http.Request) {
+	over(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(503)
 		w.Write(make([]byte, 256<<10)) // too much to drain
+	}, func(t *testing.T, s *server) {
+		s.base.MaxConnsPerHost = 1
+		do(t, transports.New(s.base, s.retrying(3)), request(t, "GET", s.URL, nil), 503)
+		wantRequests(t, s, 3)
 	})
-	s.base.MaxConnsPerHost = 1
-	do(t, transports.New(s.base, s.retrying(3)), request(t, "GET", s.URL, nil), 503)
-	wantRequests(t, s, 3)
 }
 
 func TestH15AResponseThatDoesNotEndIsNotWaitedFor(t *testing.T) {
@@ -390,19 +397,20 @@ func TestH18TheEndOfTheBodyCancelsNothing(t *testing.T) {
 
 func TestH25RedirectsBelongToTheClient(t *testing.T) {
 	target := serve(t, "HTTP/1", answers(200))
-	s := serve(t, "HTTP/1", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, target.URL, http.StatusFound) })
-	var keys []string
-	seen := middleware.PolicyFunc(func(ctx context.Context, next middleware.Next) error {
-		keys = append(keys, middleware.OperationOf(ctx).Key)
-		return next.Do(ctx)
+	over(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, target.URL, http.StatusFound) }, func(t *testing.T, s *server) {
+		var keys []string
+		seen := middleware.PolicyFunc(func(ctx context.Context, next middleware.Next) error {
+			keys = append(keys, middleware.OperationOf(ctx).Key)
+			return next.Do(ctx)
+		})
+		client := transports.Client(&http.Client{Transport: s.base}, s.retrying(3, seen))
+		resp, err := client.Get(s.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if want := []string{s.URL, target.URL}; !reflect.DeepEqual(keys, want) {
+			t.Errorf("the keys were %q, want %q", keys, want)
+		}
 	})
-	client := transports.Client(&http.Client{Transport: s.base}, s.retrying(3, seen))
-	resp, err := client.Get(s.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp.Body.Close()
-	if want := []string{s.URL, target.URL}; !reflect.DeepEqual(keys, want) {
-		t.Errorf("the keys were %q, want %q", keys, want)
-	}
 }

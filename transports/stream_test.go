@@ -40,7 +40,7 @@ func TestH19AStreamOutlivesTheTimeLimit(t *testing.T) {
 			more := make(chan time.Time)
 			over(t, trickle(status, more), func(t *testing.T, s *server) {
 				chain := middleware.NewChain("full",
-					policies.NewRetry(policies.RetryConfig{Attempts: 1}),
+					policies.NewRetry(policies.RetryConfig{Attempts: 1, Engine: s.engine}),
 					policies.NewBreaker(policies.BreakerConfig{}),
 					policies.NewRateLimit(policies.RateLimitConfig{}),
 					policies.NewTimeout(policies.TimeoutConfig{Limit: limit}),
@@ -62,7 +62,7 @@ func TestH19AStreamOutlivesTheTimeLimit(t *testing.T) {
 
 func TestH19ABodyThatTheChainCutSaysSo(t *testing.T) {
 	over(t, trickle(200, nil), func(t *testing.T, s *server) {
-		// A Timeout with Stream, but one that ends when the test says so.
+		// A Timeout until the end, but one that ends when the test says so.
 		var pass context.CancelCauseFunc
 		timeout := middleware.PolicyFunc(func(ctx context.Context, next middleware.Next) error {
 			ctx, pass = context.WithCancelCause(ctx)

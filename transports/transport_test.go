@@ -334,6 +334,7 @@ func TestH26TheKeyIsTheServer(t *testing.T) {
 		{"GET", "http://Example.COM/a?token=x", "", middleware.Operation{Name: "GET", Key: "http://example.com:80", Idempotent: true}},
 		{"", "https://user:secret@example.com", "", middleware.Operation{Name: "GET", Key: "https://example.com:443", Idempotent: true}},
 		{"POST", "HTTPS://example.com:8443/", "", middleware.Operation{Name: "POST", Key: "https://example.com:8443"}},
+		{"GET", "http://[FE80::1%25Eth0]/", "", middleware.Operation{Name: "GET", Key: "http://[fe80::1%Eth0]:80", Idempotent: true}},
 		{"GET", "http://[::1]/", "", middleware.Operation{Name: "GET", Key: "http://[::1]:80", Idempotent: true}},
 		{"GET", "unix://[::1]/", "", middleware.Operation{Name: "GET", Key: "unix://[::1]", Idempotent: true}},
 		{"GET", "http://example.com", "list users", middleware.Operation{Name: "list users", Key: "http://example.com:80", Idempotent: true}},
@@ -376,8 +377,10 @@ func TestH29ManyRequestsAtOnce(t *testing.T) {
 		w.Write(got)
 	}, func(t *testing.T, s *server) {
 		rt := transports.New(s.base, s.retrying(4,
+			policies.NewHedge(policies.HedgeConfig{Delay: 5 * time.Millisecond, When: func(context.Context) bool { return true }}),
 			policies.NewBreaker(policies.BreakerConfig{FailureThreshold: 1000}),
 			policies.NewRateLimit(policies.RateLimitConfig{Rate: 1e6}),
+			policies.NewBulkhead(policies.BulkheadConfig{MaxConcurrent: 50, MaxQueue: 1000, MaxWait: time.Minute}),
 			policies.NewTimeout(policies.TimeoutConfig{}),
 		))
 		payload := bytes.Repeat([]byte("0123456789"), 1000)

@@ -54,6 +54,7 @@ func (u *upload) open(req *http.Request, replay replay) {
 // has been read. When it is longer, it can be had once, from its beginning.
 func (u *upload) buffer(n int64) {
 	caller := u.body
+	n = min(n, math.MaxInt64-1)
 	kept, err := io.ReadAll(io.LimitReader(caller, n+1))
 	if err == nil && int64(len(kept)) <= n {
 		_ = caller.Close() // it has been read to its end

@@ -16,7 +16,8 @@ import (
 // an empty request of its own whose transport is the rest of the chain: it never sees the
 // caller's request or response, nor the base transport.
 //
-// An Engine is safe for concurrent use, by any number of policies.
+// Make one with [NewEngine]; the zero Engine is not usable. An Engine is safe for
+// concurrent use, by any number of policies.
 type Engine struct {
 	client  *retryablehttp.Client
 	request http.Request

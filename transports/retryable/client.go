@@ -41,6 +41,9 @@ import (
 //     request with its query.
 //   - A nil HTTPClient is the default of retryablehttp.
 //
+// Do not use transports.WithIdempotencyKey here: each attempt is a request of its own to the
+// chain and would get another key, so that the server could carry out all of them.
+//
 // What cannot be changed from outside: the client reads the body of a request into memory
 // before the first attempt, and when the context ends during a wait its error is all there
 // is.

@@ -11,8 +11,8 @@
 //
 // Use an [Engine] where go-retryablehttp's loop is what has been approved, and is to make
 // the attempts and the waits. It behaves like the loop of package policies in every
-// respect, since all decisions are the Retry's; it costs about ten allocations and half a
-// microsecond more for each call.
+// respect, since all decisions are the Retry's; it costs seven allocations a call and about a
+// microsecond an attempt more.
 //
 //	policies.NewRetry(policies.RetryConfig{Engine: retryable.NewEngine()})
 //

@@ -89,7 +89,9 @@ const (
 	live int32 = iota
 	kept       // live, but what policies hold for it was given back
 	delivered
-	released // delivered, and read to its end
+	releasing // delivered, and read to its end just now
+	closing   // and closed just now too
+	released  // read to its end
 	ended
 )
 

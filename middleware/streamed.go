@@ -29,8 +29,14 @@ func (s *Streamed[T]) Do(ctx context.Context, c *Chain, op Streamer[T]) (T, erro
 // what they hold for it, but its context goes on. Before Do has returned, after Close and
 // when called again it does nothing.
 func (s *Streamed[T]) Release() {
-	if r := s.call.delivered; r != nil && r.state.CompareAndSwap(delivered, released) {
-		r.frame.drop(reference)
+	r := s.call.delivered
+	if r == nil || !r.state.CompareAndSwap(delivered, releasing) {
+		return
+	}
+	r.frame.drop(reference)
+	if !r.state.CompareAndSwap(releasing, released) { // it was closed meanwhile
+		r.state.Store(ended)
+		r.frame.drop(hold)
 	}
 }
 
@@ -42,6 +48,7 @@ func (s *Streamed[T]) Close() {
 	case r == nil:
 	case r.state.CompareAndSwap(delivered, ended):
 		r.frame.drop(reference + hold)
+	case r.state.CompareAndSwap(releasing, closing): // then Release goes on
 	case r.state.CompareAndSwap(released, ended):
 		r.frame.drop(hold)
 	}

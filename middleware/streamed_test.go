@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/tidegate-go/tidegate/middleware"
@@ -258,5 +259,47 @@ func TestAnOperationContextIsItsContext(t *testing.T) {
 	}
 	if got := middleware.OperationOf(t.Context()); got != (middleware.Operation{}) {
 		t.Errorf("without one: %+v", got)
+	}
+}
+
+// However close the end and the closing of a result come, what is held is given back before
+// the context is cancelled.
+func TestCancelComesAfterRelease(t *testing.T) {
+	for range 200 {
+		slow := &orderly{t: t, release: make(chan struct{})}
+		var s middleware.Streamed[int]
+		if _, err := s.Do(t.Context(), middleware.NewChain("x", holding(slow), holding(slow)), new(opening)); err != nil {
+			t.Fatal(err)
+		}
+		var group sync.WaitGroup
+		group.Go(s.Release)
+		<-slow.release
+		group.Go(s.Close)
+		group.Wait()
+		if n := slow.cancelled.Load(); n != 2 {
+			t.Fatalf("%d contexts were cancelled, want 2", n)
+		}
+	}
+}
+
+type orderly struct {
+	t         *testing.T
+	once      sync.Once
+	release   chan struct{}
+	released  atomic.Int64
+	cancelled atomic.Int64
+}
+
+func (o *orderly) Release() {
+	o.once.Do(func() { close(o.release) })
+	for range 10 {
+		runtime.Gosched() // so that Close comes in between
+	}
+	o.released.Add(1)
+}
+
+func (o *orderly) Cancel() {
+	if o.cancelled.Add(1); o.released.Load() != 2 {
+		o.t.Error("a context was cancelled while something was held")
 	}
 }

@@ -53,7 +53,7 @@ const (
 	never      repeat = iota
 	safe              // idempotent ones: it may have been carried out
 	safeOnce          // idempotent ones, after the first attempt only
-	unsent            // all: it was not carried out
+	unsent            // all that had no connection: it was not carried out
 	unsentOnce        // all, after the first attempt only
 )
 
@@ -64,11 +64,12 @@ func (o outcome) verdict(req *http.Request) middleware.Verdict {
 	case safe:
 		retry = idempotent(req)
 	case safeOnce:
-		retry = idempotent(req) && middleware.Attempt(req.Context()) == 1
+		retry = idempotent(req) && firstAttempt(req)
 	case unsent:
-		retry = true
+		// net/http may have sent it before, and by itself once more.
+		retry = idempotent(req) || !connected(req)
 	case unsentOnce:
-		retry = middleware.Attempt(req.Context()) == 1
+		retry = firstAttempt(req)
 	}
 	return middleware.Verdict{Class: o.class, Retry: retry && replayable(req), Reason: o.reason}
 }
@@ -212,7 +213,7 @@ func refused(_ *http.Request, err error) bool {
 }
 
 func refusedAtFirst(req *http.Request, err error) bool {
-	return middleware.Attempt(req.Context()) == 1 && refused(req, err)
+	return firstAttempt(req) && refused(req, err)
 }
 
 // malformedResponse goes by the text where net/http has no type for the error.

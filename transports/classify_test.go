@@ -145,10 +145,10 @@ func traced(hooks ...func(*httptrace.ClientTrace)) func(*http.Request) *http.Req
 	}
 }
 
-func asked(c *httptrace.ClientTrace)       { c.GetConn("example.com:80") }
-func connected(c *httptrace.ClientTrace)   { c.GotConn(httptrace.GotConnInfo{}) }
-func broke(c *httptrace.ClientTrace)       { c.TLSHandshakeDone(tls.ConnectionState{}, errHandshake) }
-func wroteHeader(c *httptrace.ClientTrace) { c.WroteHeaders() }
+func asked(c *httptrace.ClientTrace)   { c.GetConn("example.com:80") }
+func gotConn(c *httptrace.ClientTrace) { c.GotConn(httptrace.GotConnInfo{}) }
+func shook(c *httptrace.ClientTrace)   { c.TLSHandshakeDone(tls.ConnectionState{}, nil) }
+func broke(c *httptrace.ClientTrace)   { c.TLSHandshakeDone(tls.ConnectionState{}, errHandshake) }
 
 var (
 	errHandshake = errors.New("reset by peer")
@@ -177,7 +177,7 @@ func TestEachErrorIsJudgedAsTheTableSays(t *testing.T) {
 		{"time limit of the chain, before there was a connection", "dialling", then(traced(asked), ended(errLimit)), io.EOF, unsent("timeout")},
 		{"time limit of the chain", "no evidence", ended(errLimit), context.Canceled, sent("timeout")},
 		{"time limit of the chain", "whatever the error says", ended(errLimit), operation("dial", errors.New("x")), sent("timeout")},
-		{"time limit of the chain", "connected", then(traced(asked, connected), ended(errLimit)), io.EOF, sent("timeout")},
+		{"time limit of the chain", "connected", then(traced(asked, gotConn), ended(errLimit)), io.EOF, sent("timeout")},
 		{"time limit of the chain", "hooks that did not fire", then(traced(), ended(errLimit)), io.EOF, sent("timeout")},
 		{"the caller cancelled, or its deadline passed", "cancelled", ended(nil), io.EOF, final(ignored, "canceled")},
 		{"the caller cancelled, or its deadline passed", "deadline", ended(context.DeadlineExceeded), errLimit, final(ignored, "canceled")},
@@ -221,8 +221,9 @@ func TestEachErrorIsJudgedAsTheTableSays(t *testing.T) {
 		{"any other error: the connection broke", "reset", nil, operation("read", errors.New("reset")), sent("connection")},
 		{"any other error: the connection broke", "broken pipe", nil, operation("write", errors.New("broken pipe")), sent("connection")},
 		{"any other error: the connection broke", "HTTP/2 goes away", nil, errors.New("http2: server sent GOAWAY and closed the connection"), sent("connection")},
-		{"any other error: the connection broke", "handshake of another request", traced(asked, connected, broke), io.EOF, sent("connection")},
-		{"any other error: the connection broke", "after the headers", traced(asked, connected, broke, wroteHeader), errHandshake, sent("connection")},
+		{"any other error: the connection broke", "handshake of another request", traced(asked, gotConn, broke), io.EOF, sent("connection")},
+		{"any other error: the connection broke", "after the handshake", traced(asked, shook, broke), errHandshake, sent("connection")},
+		{"connect: refused, unreachable, timed out", "for the second time that it was sent", traced(asked, gotConn), operation("dial", errors.New("refused")), sent("connect")},
 	} {
 		tested[row.condition] = true
 		req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://example.com", nil)

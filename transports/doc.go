@@ -13,7 +13,8 @@
 // [http.NewRequest] from a bytes.Buffer, bytes.Reader or strings.Reader have it. A body
 // without GetBody can be sent once; only when nobody has read from it, because no
 // connection came about, is it sent again. Nothing is buffered, unless [WithReplay] asks
-// for it.
+// for it. Trailers that the caller sets when its body ends are sent; when several bodies of
+// one request may be read at once, setting them must be safe for that.
 //
 // # What is repeated
 //
@@ -23,8 +24,10 @@
 // [WithIdempotent] names, and one whose context says so ([Idempotent]). Others are repeated
 // only when it is sure that the server did not begin with them: the host, the connection
 // or the TLS handshake failed, the server refused the HTTP/2 stream, or the transport
-// never had a connection for it. Of [httptrace.ClientTrace] that last one needs the hooks;
-// a base that does not call them proves nothing.
+// never had a connection for it. That last one needs the hooks of [httptrace.ClientTrace]:
+// a base that does not call them proves nothing. A protocol that you have added to net/http
+// by TLSNextProto, and that does not call GotConn, must not be used with requests that may
+// not be repeated: on a connection used before they look as if they had none.
 //
 // A policies.Hedge sends beside itself only what changes nothing: GET, HEAD, OPTIONS and
 // TRACE, and what [WithIdempotent] or [Idempotent] names. The second DELETE would be told

@@ -23,7 +23,7 @@ func TestEvidenceOfAFailedHandshake(t *testing.T) {
 		"and was wrapped":     {func(h *httptrace.ClientTrace) { h.TLSHandshakeDone(tls.ConnectionState{}, reset) }, fmt.Errorf("x: %w", reset), true},
 		"of another request":  {func(h *httptrace.ClientTrace) { h.TLSHandshakeDone(tls.ConnectionState{}, other) }, reset, false},
 		"after it was sent": {func(h *httptrace.ClientTrace) {
-			h.WroteHeaders()
+			h.GotConn(httptrace.GotConnInfo{})
 			h.TLSHandshakeDone(tls.ConnectionState{}, reset)
 		}, reset, false},
 	} {

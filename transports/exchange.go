@@ -2,14 +2,19 @@ package transports
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strconv"
+	"sync"
 	"sync/atomic"
 
 	"github.com/tidegate-go/tidegate/middleware"
 )
+
+var errOver = errors.New("transports: the call has returned")
 
 // An exchange is one RoundTrip: the caller's request and what its attempts share. It is
 // also the context of the call, and all that the call needs to allocate.
@@ -23,9 +28,14 @@ type exchange struct {
 	key        string // the Idempotency-Key of a request that has none of its own
 	upload     upload
 	streamed   middleware.Streamed[reply]
+	trailer    http.Header           // what the caller announced
+	first      int                   // number of the first attempt: another chain may have made some
 	last       atomic.Pointer[error] // of the attempt that failed last
 	stop       context.CancelFunc    // nil without a Request.Cancel
 	cancel     context.CancelFunc
+
+	mu   sync.Mutex
+	over bool // the call has returned: the request is the caller's again
 
 	// What the first attempt needs, and the response that is delivered.
 	firstUsed    atomic.Bool
@@ -58,6 +68,7 @@ func (x *exchange) begin() {
 		x.Context, x.stop, x.cancel = withCancel(x.Context, req.Cancel)
 	}
 	x.upload.open(req, t.replay)
+	x.trailer, x.first = req.Trailer.Clone(), middleware.Attempt(x.Context)
 	x.idempotent = t.mayRepeat(req)
 	if !x.idempotent && t.getsKey(req) {
 		x.key, x.idempotent = newIdempotencyKey(), true
@@ -71,7 +82,7 @@ func (x *exchange) begin() {
 	} else {
 		x.Operation.Key = t.servers.keyOf(req.URL)
 	}
-	x.Operation.Idempotent = t.mayOverlap(req) && x.upload.repeatable()
+	x.Operation.Idempotent = t.mayOverlap(req) && x.upload.shared()
 }
 
 // read says that the response was read to its end.
@@ -97,12 +108,8 @@ func (x *exchange) Run(ctx context.Context) (reply, error) {
 		return reply{}, middleware.Judged(err, middleware.Verdict{Class: middleware.Ignored, Reason: "body"})
 	}
 	resp, err := send(x.base, req)
-	classify := x.transport.classify
-	if classify == nil {
-		classify = Classify
-	}
-	v := classify(req, resp, err)
-	v.Retry = v.Retry && replayable(req)
+	v := x.judge(req, resp, err)
+	v.Retry = v.Retry && x.upload.reclaim(err == nil)
 	if err == nil && (v.Class != middleware.Success || v.Retry) {
 		err = statusError(resp.StatusCode)
 	}
@@ -113,6 +120,21 @@ func (x *exchange) Run(ctx context.Context) (reply, error) {
 	return reply{resp, ctx}, middleware.Judged(err, v)
 }
 
+func (x *exchange) judge(req *http.Request, resp *http.Response, err error) middleware.Verdict {
+	if x.transport.classify == nil {
+		return Classify(req, resp, err)
+	}
+	judged := false
+	defer func() {
+		if !judged && resp != nil { // it panicked
+			_ = resp.Body.Close()
+		}
+	}()
+	v := x.transport.classify(req, resp, err)
+	judged = true
+	return v
+}
+
 // Discard gives up the response of an attempt.
 func (x *exchange) Discard(r reply) { r.discard() }
 
@@ -120,8 +142,14 @@ func (x *exchange) Discard(r reply) { r.discard() }
 // may change it although it must not, and because the transport may go on with it after
 // it has returned.
 func (x *exchange) attempt(ctx context.Context) (*http.Request, error) {
-	orig := x.request
-	body, err := x.upload.next()
+	if x.needsEvidence() {
+		ctx = withEvidence(ctx)
+	}
+	req := x.clone(ctx)
+	if req == nil {
+		return nil, errOver
+	}
+	body, again, err := x.upload.next(ctx)
 	if err != nil {
 		err = fmt.Errorf("transports: the body of the request: %w", err)
 		if last := x.last.Load(); last != nil {
@@ -129,34 +157,57 @@ func (x *exchange) attempt(ctx context.Context) (*http.Request, error) {
 		}
 		return nil, err
 	}
-	if x.needsEvidence() {
-		ctx = withEvidence(ctx)
-	}
-	req := x.clone(ctx)
 	if x.key != "" && req.Header != nil {
 		req.Header.Set("Idempotency-Key", x.key)
 	}
-	req.Body, req.GetBody = body, x.upload.getBody
-	if orig.Trailer != nil {
-		req.Trailer = orig.Trailer.Clone()
-		if len(orig.Trailer) > 0 && hasBody(orig) {
-			req.Body = &trailerBody{ReadCloser: body, from: orig.Trailer, to: req.Trailer}
-		}
+	req.Body, req.GetBody = body, again
+	if req.Trailer = x.trailer.Clone(); len(req.Trailer) > 0 && hasBody(req) {
+		x.copyTrailers(req)
 	}
 	return req, nil
 }
 
+// copyTrailers has the trailers that the caller sets while a body is being read reach the
+// attempt, also when net/http sends its request again by itself.
+func (x *exchange) copyTrailers(req *http.Request) {
+	from, to, again := x.request.Trailer, req.Trailer, req.GetBody
+	req.Body = &trailerBody{ReadCloser: req.Body, from: from, to: to}
+	if again != nil {
+		req.GetBody = func() (io.ReadCloser, error) {
+			body, err := again()
+			if err != nil {
+				return nil, err
+			}
+			return &trailerBody{ReadCloser: body, from: from, to: to}, nil
+		}
+	}
+}
+
 // clone returns a copy of the caller's request with what a transport may change, or read
-// after it has returned: the caller may change its own then.
+// after it has returned: the caller may change its own then. It returns nil when the call
+// has returned, as for a hedge that came too late.
 func (x *exchange) clone(ctx context.Context) *http.Request {
 	req, u := &x.firstRequest, &x.firstURL
 	if !x.firstUsed.CompareAndSwap(false, true) {
 		req, u = new(http.Request), new(url.URL)
 	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.over {
+		return nil
+	}
 	*req = *x.request.WithContext(ctx)
 	*u = *req.URL // a url.Userinfo cannot be changed
 	req.URL, req.Header = u, req.Header.Clone()
 	return req
+}
+
+// leave ends the use of the caller's request.
+func (x *exchange) leave() {
+	x.mu.Lock()
+	x.over = true
+	x.mu.Unlock()
+	x.upload.close()
 }
 
 // A bodyError ends the attempts because the body cannot be had again. It is also the

@@ -151,6 +151,12 @@ func methodName(req *http.Request) string {
 	}
 }
 
+// ofContent are the headers that describe a body, which is another one in a refusal.
+var ofContent = []string{
+	"Accept-Ranges", "Content-Disposition", "Content-Encoding", "Content-Language", "Content-Location", "Content-Range",
+	"Digest", "Etag", "Expires", "Last-Modified", "Trailer", "Transfer-Encoding",
+}
+
 // refuse answers a request that next has not answered.
 func refuse(w http.ResponseWriter, err error) {
 	rejection, rejected := errors.AsType[*middleware.Rejection](err)
@@ -163,6 +169,9 @@ func refuse(w http.ResponseWriter, err error) {
 	case errors.Is(err, context.Canceled):
 		w.WriteHeader(statusClientGone)
 		return
+	}
+	for _, name := range ofContent { // what next has said of an answer that it did not give
+		w.Header().Del(name)
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	if rejected && rejection.RetryAfter > 0 {

@@ -840,3 +840,18 @@ func ExampleNewHandler() {
 	// 200 OK, retry after ""
 	// 429 Too Many Requests, retry after "10"
 }
+
+// What the handler has said of an answer that it did not give does not stand over the refusal.
+func TestARefusalHasItsOwnHeaders(t *testing.T) {
+	h := transports.NewHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Encoding", "gzip")
+		w.Header().Set("Etag", "v1")
+		w.Header().Set("X-Request-Id", "7")
+		<-r.Context().Done()
+	}), middleware.NewChain("", policies.NewTimeout(policies.TimeoutConfig{Limit: time.Millisecond})))
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+	if got := w.Result().Header; w.Code != 503 || got.Get("Content-Encoding") != "" || got.Get("Etag") != "" || got.Get("X-Request-Id") != "7" {
+		t.Errorf("%d, %v", w.Code, got)
+	}
+}

@@ -61,7 +61,8 @@ func WithIdempotencyKey() Option {
 // WithReplay lets requests be repeated whose body has no GetBody. One that is an
 // io.ReaderAt and an io.Seeker, such as a file, is read again in its place, from the
 // offset at which it stood, which does not move. Of any other one, at most buffer bytes
-// are read before the first attempt and kept; when it is longer, or is said to be by its
+// are read by the first attempt, before it is sent, and kept; when the attempt's context
+// ends meanwhile the body is closed, which must end a Read that waits; when it is longer, or is said to be by its
 // ContentLength, it is sent once, like without this option. A buffer of zero or less keeps nothing.
 func WithReplay(buffer int64) Option {
 	return func(o *options) { o.replay = replay{allowed: true, buffer: buffer} }

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tidegate-go/tidegate/internal/loopback"
 	"github.com/tidegate-go/tidegate/middleware"
 	"github.com/tidegate-go/tidegate/policies"
 	"github.com/tidegate-go/tidegate/transports"
@@ -208,6 +209,84 @@ func TestH10APOSTThatBreaksAfterTheHandshakeIsNotRepeated(t *testing.T) {
 		}
 		wantRequests(t, s, 1)
 	}
+}
+
+// net/http sends by itself once more what it takes for repeatable. That the second dial is
+// refused does not prove that the first was never sent.
+func TestH10ADialForTheSecondTimeProvesNothing(t *testing.T) {
+	for name, engine := range engines {
+		t.Run(name, func(t *testing.T) {
+			s := loopback.New(t, loopback.HTTP1, loopback.Script(loopback.OK("well"), loopback.Close()))
+			var attempts, dials atomic.Int32
+			base := s.Transport()
+			base.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+				if dials.Add(1) > 1 {
+					addr = "127.0.0.1:1" // nobody is there any more
+				}
+				return new(net.Dialer).DialContext(ctx, network, addr)
+			}
+			count := middleware.PolicyFunc(func(ctx context.Context, next middleware.Next) error {
+				attempts.Add(1)
+				return next.Do(ctx)
+			})
+			rt := transports.New(base, (&server{engine: engine}).retrying(3, count))
+			do(t, rt, request(t, "GET", s.URL, nil), 200)
+			attempts.Store(0)
+			req := request(t, "GET", s.URL, nil)
+			_, err := rt.RoundTrip(req.WithContext(transports.Idempotent(req.Context(), false)))
+			var op *net.OpError
+			if !errors.As(err, &op) || op.Op != "dial" || attempts.Load() != 1 || s.Count() != 2 {
+				t.Errorf("%v after %d attempts; the server got %d requests", err, attempts.Load(), s.Count())
+			}
+		})
+	}
+}
+
+// A protocol that the user has added to net/http does not call the hook for the connection.
+func TestH10AnotherProtocolProvesNothing(t *testing.T) {
+	s := serve(t, "HTTP/2", answers(200))
+	var sent atomic.Int32
+	base := &http.Transport{
+		TLSClientConfig: s.base.TLSClientConfig.Clone(),
+		TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{
+			"h2": func(_ string, c *tls.Conn) http.RoundTripper {
+				return baseFunc(func(r *http.Request) (*http.Response, error) {
+					sent.Add(1) // as if it had gone out
+					c.Close()
+					io.Copy(io.Discard, r.Body)
+					r.Body.Close()
+					return nil, io.ErrUnexpectedEOF
+				})
+			},
+		},
+	}
+	base.TLSClientConfig.NextProtos = []string{"h2"}
+	_, err := transports.New(base, s.retrying(3)).RoundTrip(request(t, "POST", s.URL, strings.NewReader("x")))
+	if err == nil || sent.Load() != 1 {
+		t.Errorf("%v; a POST was sent %d times", err, sent.Load())
+	}
+}
+
+// Once is once for each call, whatever a chain around it has tried before.
+func TestWhatIsRepeatedOnceIsSoInsideOfAnotherChain(t *testing.T) {
+	over(t, answers(421, 421, 200), func(t *testing.T, s *server) {
+		for _, outer := range []int{1, 2, 5} {
+			s.requests.Store(0)
+			req := request(t, "GET", s.URL, nil)
+			if outer > 1 {
+				req = req.WithContext(middleware.WithAttempt(req.Context(), outer))
+			}
+			chain := middleware.NewChain("", middleware.PolicyFunc(func(ctx context.Context, next middleware.Next) error {
+				err := next.Do(ctx)
+				if err != nil && middleware.VerdictOf(err).Retry {
+					return next.Do(middleware.WithAttempt(ctx, outer+1))
+				}
+				return err
+			}))
+			do(t, transports.New(s.base, chain), req, 421)
+			wantRequests(t, s, 2)
+		}
+	})
 }
 
 // The type of a stream error of net/http is its own, but it can be recognised.

@@ -16,8 +16,11 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/tidegate-go/tidegate/middleware"
+	"github.com/tidegate-go/tidegate/policies"
 	"github.com/tidegate-go/tidegate/transports"
 )
 
@@ -68,6 +71,61 @@ func TestH5ABodyBelongsToOneAttempt(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A transport that has answered may be about to read the body: the answer is then the last,
+// and not given up for an attempt that cannot be made.
+func TestH14AnAnswerBeforeTheBodyWasReadIsKept(t *testing.T) {
+	withEngines(t, func(t *testing.T, retrying retryingFunc) {
+		for closes, want := range map[bool]int{false: 1, true: 3} {
+			attempts := 0
+			var group sync.WaitGroup
+			rt := transports.New(baseFunc(func(r *http.Request) (*http.Response, error) {
+				attempts++
+				if closes {
+					r.Body.Close()
+				} else {
+					group.Go(func() {
+						if got, err := io.ReadAll(r.Body); string(got) != "payload" || err != nil {
+							t.Errorf("the body is %q, %v", got, err)
+						}
+						r.Body.Close()
+					})
+				}
+				return &http.Response{StatusCode: 503, Body: newSpy("busy")}, nil
+			}), retrying(3))
+			body := newSpy("payload")
+			if got := do(t, rt, request(t, "PUT", "http://example.com", body), 503); got != "busy" || attempts != want {
+				t.Errorf("closes %t: %q after %d attempts, want %d", closes, got, attempts, want)
+			}
+			group.Wait()
+			if body.closes.Load() != 1 {
+				t.Errorf("closes %t: the body was closed %d times", closes, body.closes.Load())
+			}
+		}
+	})
+}
+
+// An only body that an attempt has is not taken off it by one beside it.
+func TestH5AnAttemptUnderWayKeepsItsBody(t *testing.T) {
+	waiting := make(chan struct{})
+	hedge := policies.NewHedge(policies.HedgeConfig{Delay: time.Millisecond, When: func(context.Context) bool { return true }})
+	ended := middleware.PolicyFunc(func(ctx context.Context, next middleware.Next) error {
+		err := next.Do(ctx)
+		if middleware.Attempt(ctx) == 2 {
+			close(waiting)
+		}
+		return err
+	})
+	rt := transports.New(baseFunc(func(r *http.Request) (*http.Response, error) {
+		<-waiting
+		got, err := io.ReadAll(r.Body)
+		r.Body.Close()
+		return &http.Response{StatusCode: 200, Body: newSpy(string(got))}, err
+	}), middleware.NewChain("", hedge, ended))
+	if got := do(t, rt, request(t, "PUT", "http://example.com", newSpy("payload")), 200); got != "payload" {
+		t.Errorf("the server got %q", got)
+	}
 }
 
 // When no attempt reads the body, it is closed once, at the end.
@@ -235,6 +293,48 @@ func TestH6AnErrorOfTheBodyIsNotLost(t *testing.T) {
 	wait(t, "the body to be closed", func() bool { return body.closes.Load() > 0 })
 }
 
+// What is kept is read inside the policies: a limit, or the caller, ends it, and a refusal
+// comes before it.
+func TestH11KeepingABodyEndsWithTheContext(t *testing.T) {
+	withEngines(t, func(t *testing.T, retrying retryingFunc) {
+		for name, row := range map[string]struct {
+			limit  time.Duration // of the attempt
+			caller time.Duration
+			want   error
+		}{
+			"a limit of the chain":  {time.Second, time.Hour, middleware.ErrTimeout},
+			"the caller's deadline": {time.Hour, time.Second, context.DeadlineExceeded},
+		} {
+			t.Run(name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					silent, write := io.Pipe()
+					defer write.Close()
+					ctx, cancel := context.WithTimeout(t.Context(), row.caller)
+					defer cancel()
+					rt := transports.New(baseFunc(func(r *http.Request) (*http.Response, error) {
+						_, err := io.ReadAll(r.Body)
+						r.Body.Close()
+						return nil, err
+					}), retrying(3, policies.NewTimeout(policies.TimeoutConfig{Limit: row.limit})), transports.WithReplay(1000))
+					begin := time.Now()
+					_, err := rt.RoundTrip(request(t, "PUT", "http://example.com", silent).WithContext(ctx))
+					if took := time.Since(begin); !errors.Is(err, row.want) || took != time.Second {
+						t.Errorf("%v after %s", err, took)
+					}
+				})
+			})
+		}
+		refuse := middleware.PolicyFunc(func(_ context.Context, next middleware.Next) error {
+			return next.Reject(middleware.Rejection{Reason: middleware.ErrOpen})
+		})
+		body := newSpy("payload")
+		rt := transports.New(nil, retrying(3, refuse), transports.WithReplay(1000))
+		if _, err := rt.RoundTrip(request(t, "PUT", "http://example.com", body)); err == nil || body.reads.Load() != 0 || body.closes.Load() != 1 {
+			t.Errorf("%v; %d reads, closed %d times", err, body.reads.Load(), body.closes.Load())
+		}
+	})
+}
+
 // Without the option nothing is read before it is sent, nor kept.
 func TestH6NothingIsKeptUnlessAskedFor(t *testing.T) {
 	var file struct {
@@ -309,6 +409,7 @@ func TestH9AnIdempotencyKeyIsTheSameForAllAttempts(t *testing.T) {
 			{"the caller's stays", "POST", "Idempotency-Key", false, "mine", 3},
 			{"by its other name too", "POST", "X-Idempotency-Key", false, "mine", 3},
 			{"a GET needs none", "GET", "", false, "none", 3},
+			{"not in its canonical form", "POST", "idempotency-key", false, "mine", 1},
 			{"the caller decided otherwise", "POST", "", true, "none", 1},
 		} {
 			mu.Lock()
@@ -316,7 +417,7 @@ func TestH9AnIdempotencyKeyIsTheSameForAllAttempts(t *testing.T) {
 			mu.Unlock()
 			req := request(t, row.method, s.URL, strings.NewReader("x"))
 			if row.header != "" {
-				req.Header.Set(row.header, "mine")
+				req.Header[row.header] = []string{"mine"}
 			}
 			if row.decided {
 				req = req.WithContext(transports.Idempotent(req.Context(), false))

@@ -4,6 +4,8 @@ import (
 	"crypto/rand"
 	"net/http"
 	"strings"
+
+	"github.com/tidegate-go/tidegate/middleware"
 )
 
 func methodOf(req *http.Request) string {
@@ -30,6 +32,16 @@ func idempotent(req *http.Request) bool {
 		return x.idempotent
 	}
 	return new(Transport).mayRepeat(req)
+}
+
+// firstAttempt reports whether the request is the first attempt of its call. A chain
+// around the call may have made some before.
+func firstAttempt(req *http.Request) bool {
+	first := 1
+	if x := exchangeOf(req.Context()); x != nil {
+		first = x.first
+	}
+	return middleware.Attempt(req.Context()) <= first
 }
 
 // mayRepeat is idempotent for the caller's request: the context has the last word, then
@@ -73,8 +85,16 @@ func hasIdempotencyKey(req *http.Request) bool {
 // getsKey reports whether the request, which is not idempotent, is to get an
 // Idempotency-Key: unless the caller has decided that it may not be repeated.
 func (t *Transport) getsKey(req *http.Request) bool {
+	if !t.generateKeys || req.Header == nil {
+		return false
+	}
+	for name := range req.Header { // also one that is not in its canonical form
+		if strings.EqualFold(name, "Idempotency-Key") || strings.EqualFold(name, "X-Idempotency-Key") {
+			return false
+		}
+	}
 	_, decided := req.Context().Value(idempotentKey{}).(bool)
-	return t.generateKeys && req.Header != nil && !decided
+	return !decided
 }
 
 func newIdempotencyKey() string { return rand.Text() }

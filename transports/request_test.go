@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tidegate-go/tidegate/internal/loopback"
 	"github.com/tidegate-go/tidegate/middleware"
 	"github.com/tidegate-go/tidegate/policies"
 	"github.com/tidegate-go/tidegate/transports"
@@ -97,6 +98,68 @@ func TestH2TrailersOfTheRequestAreSent(t *testing.T) {
 			t.Errorf("the trailer arrived as %q", got)
 		}
 	})
+}
+
+// Also when net/http sends the request again by itself, with another body.
+func TestH2TrailersAreSentAgain(t *testing.T) {
+	s := loopback.New(t, loopback.HTTP2, loopback.Script(loopback.ResetStream(7).After(0), loopback.OK("well")))
+	req := request(t, "PUT", s.URL, nil)
+	req.Trailer = http.Header{"X-Sum": nil}
+	req.ContentLength = -1
+	ends := make(chan struct{})
+	defer close(ends)
+	req.Body = io.NopCloser(readerFunc(func(p []byte) (int, error) { // does not end by itself
+		select {
+		case <-ends:
+			return 0, io.EOF
+		default:
+			return copy(p, "x"), nil
+		}
+	}))
+	req.GetBody = func() (io.ReadCloser, error) {
+		return io.NopCloser(readerFunc(func([]byte) (int, error) {
+			req.Trailer.Set("X-Sum", "42")
+			return 0, io.EOF
+		})), nil
+	}
+	do(t, transports.New(s.Transport(), nil), req, 200)
+	all := s.Requests()
+	if last := all[len(all)-1]; last.Trailer.Get("X-Sum") != "42" {
+		t.Errorf("the trailers of the second request are %v", last.Trailer)
+	}
+}
+
+// A hedge that comes too late leaves the caller's request alone: it is the caller's again.
+func TestH1TheRequestIsTheCallersAfterTheCall(t *testing.T) {
+	begun, over := make(chan struct{}), make(chan struct{})
+	late := middleware.PolicyFunc(func(ctx context.Context, next middleware.Next) error {
+		if middleware.Attempt(ctx) == 2 {
+			close(begun)
+			<-over
+		}
+		return next.Do(ctx)
+	})
+	lost := make(chan error, 1)
+	note := middleware.PolicyFunc(func(ctx context.Context, next middleware.Next) error {
+		err := next.Do(ctx)
+		if middleware.Attempt(ctx) == 2 {
+			lost <- err
+		}
+		return err
+	})
+	rt := transports.New(baseFunc(func(*http.Request) (*http.Response, error) {
+		<-begun
+		return &http.Response{StatusCode: 200}, nil
+	}), middleware.NewChain("", policies.NewHedge(policies.HedgeConfig{Delay: time.Millisecond}), note, late))
+	req := request(t, "GET", "http://example.com", nil)
+	do(t, rt, req, 200)
+	close(over)
+	for range 1000 {
+		req.Header.Set("X", "y") // the race detector sees who else looks
+	}
+	if err := <-lost; err == nil {
+		t.Error("the hedge that came too late had a result")
+	}
 }
 
 type readerFunc func([]byte) (int, error)

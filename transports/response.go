@@ -55,7 +55,17 @@ func (x *exchange) deliver(r reply) *http.Response {
 	}
 	x.body = body{ReadCloser: resp.Body, exchange: x, ctx: r.ctx, reads: middleware.ReadsOf(r.ctx)}
 	resp.Body = x.body.withAbilities()
+	if isEmpty(resp) {
+		x.read()
+	}
 	return resp
+}
+
+// isEmpty reports whether there is nothing to read, though net/http's HTTP/2 has another
+// body for that than http.NoBody. Other transports may leave ContentLength zero.
+func isEmpty(resp *http.Response) bool {
+	head := resp.Request != nil && resp.Request.Method == http.MethodHead
+	return head || resp.ProtoMajor == 2 && resp.ContentLength == 0 || resp.StatusCode == http.StatusNoContent || resp.StatusCode == http.StatusNotModified
 }
 
 // A body is the body of a response that the caller reads.

@@ -280,3 +280,22 @@ func TestH22APlaceIsHeldUntilTheEndOfTheBody(t *testing.T) {
 		}
 	})
 }
+
+// A response without a body holds nothing, closed or not: net/http leaks nothing of it.
+func TestH22AnEmptyResponseHoldsNoPlace(t *testing.T) {
+	over(t, func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(r.Context().Value(numberKey{}).(int)%2*4 + 200) // 204, 200
+	}, func(t *testing.T, s *server) {
+		for _, method := range []string{"GET", "GET", "HEAD", "HEAD"} {
+			bulkhead := policies.NewBulkhead(policies.BulkheadConfig{MaxConcurrent: 1})
+			resp, err := transports.New(s.base, s.retrying(1, bulkhead)).RoundTrip(request(t, method, s.URL, nil))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := bulkhead.Status().Running; n != 0 {
+				t.Errorf("%s, %d: %d places are taken", method, resp.StatusCode, n)
+			}
+			resp.Body.Close()
+		}
+	})
+}

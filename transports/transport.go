@@ -84,14 +84,14 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return base.RoundTrip(req)
 	}
 	x := &exchange{transport: t, base: base, request: req}
-	defer x.upload.close()
-	x.begin()
+	defer x.leave()
 	delivered := false
 	defer func() {
 		if !delivered {
 			x.end()
 		}
 	}()
+	x.begin()
 	got, err := x.streamed.Do(x, t.chain, x)
 	if got.response == nil {
 		if err == nil {

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -365,6 +366,41 @@ func TestH23CloseIdleConnectionsAndUnwrapping(t *testing.T) {
 		t.Error("WrappedRoundTripper is not the base")
 	}
 	transports.New(baseFunc(nil), nil).CloseIdleConnections() // a base that has none
+}
+
+// Functions of the user's that panic leave nothing behind.
+func TestPanicsOfFunctionsLeaveNothing(t *testing.T) {
+	fails := func(*http.Request) bool { panic("boom") }
+	for name, opt := range map[string]transports.Option{
+		"key":        transports.WithKey(func(*http.Request) string { panic("boom") }),
+		"idempotent": transports.WithIdempotent(fails),
+		"classifier": transports.WithClassifier(func(*http.Request, *http.Response, error) middleware.Verdict { panic("boom") }),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { // which ends only when no goroutine is left
+				answer, body := newSpy("x"), newSpy("x")
+				asked := false
+				rt := transports.New(baseFunc(func(r *http.Request) (*http.Response, error) {
+					asked = true
+					r.Body.Close()
+					return &http.Response{StatusCode: 200, Body: answer}, nil
+				}), nil, opt)
+				req := request(t, "POST", "http://example.com", body)
+				req.Cancel = make(chan struct{})
+				func() {
+					defer func() {
+						if recover() != "boom" {
+							t.Error("the panic was lost")
+						}
+					}()
+					rt.RoundTrip(req)
+				}()
+				if body.closes.Load() == 0 || asked && answer.closes.Load() == 0 {
+					t.Errorf("the request's body was closed %d times, the response's %d", body.closes.Load(), answer.closes.Load())
+				}
+			})
+		})
+	}
 }
 
 func TestH29ManyRequestsAtOnce(t *testing.T) {

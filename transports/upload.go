@@ -2,6 +2,7 @@ package transports
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"math"
@@ -20,12 +21,15 @@ var (
 // transport may go on reading the body of an attempt after it has returned, so no two
 // attempts have the same one.
 type upload struct {
-	body    io.ReadCloser                 // the caller's, nil without one
-	getBody func() (io.ReadCloser, error) // nil: it can be had only once
+	body   io.ReadCloser // the caller's, nil without one
+	buffer int64         // how many bytes of it may be kept
+	once   sync.Once     // keeps them
 
-	mu    sync.Mutex
-	given bool    // the caller's body went to an attempt, or is closed
-	only  *single // the attempt's that has a body without GetBody
+	mu      sync.Mutex
+	getBody func() (io.ReadCloser, error) // nil: it can be had only once
+	longer  io.ReadCloser                 // the caller's body with what was read in vain, or nil
+	given   bool                          // the caller's body went to an attempt, or is closed
+	only    *single                       // the attempt's that has a body without GetBody
 }
 
 // A replay says what may be done to send a body without GetBody again.
@@ -45,18 +49,24 @@ func (u *upload) open(req *http.Request, replay replay) {
 		u.given = true // nobody gets the caller's own
 		return
 	}
-	if replay.buffer > 0 && req.ContentLength <= replay.buffer {
-		u.buffer(replay.buffer)
+	if req.ContentLength <= replay.buffer {
+		u.buffer = min(replay.buffer, math.MaxInt64-1)
 	}
 }
 
-// buffer reads the body if it has at most n bytes. The caller's body is closed when it
-// has been read. When it is longer, it can be had once, from its beginning.
-func (u *upload) buffer(n int64) {
+// keep reads the body if it has no more bytes than may be kept, and closes it then. When
+// it has more, it can be had once, from its beginning. When ctx ends first, the body is
+// closed, which is to end a Read that waits.
+func (u *upload) keep(ctx context.Context) {
 	caller := u.body
-	n = min(n, math.MaxInt64-1)
-	kept, err := io.ReadAll(io.LimitReader(caller, n+1))
-	if err == nil && int64(len(kept)) <= n {
+	stop := context.AfterFunc(ctx, func() { _ = caller.Close() }) // the reader gets the error
+	kept, err := io.ReadAll(io.LimitReader(caller, u.buffer+1))
+	if !stop() {
+		err = context.Cause(ctx)
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if err == nil && int64(len(kept)) <= u.buffer {
 		_ = caller.Close() // it has been read to its end
 		u.given = true
 		u.getBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(kept)), nil }
@@ -66,7 +76,7 @@ func (u *upload) buffer(n int64) {
 	if err != nil {
 		rest = failing{err}
 	}
-	u.body = struct {
+	u.longer = struct {
 		io.Reader
 		io.Closer
 	}{io.MultiReader(bytes.NewReader(kept), rest), caller}
@@ -76,48 +86,74 @@ type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
-// next returns the body for one more attempt.
-func (u *upload) next() (io.ReadCloser, error) {
+// next returns the body for one more attempt, and what gives further ones, if anything.
+func (u *upload) next(ctx context.Context) (body io.ReadCloser, again func() (io.ReadCloser, error), err error) {
 	if u.body == nil || u.body == http.NoBody {
-		return u.body, nil
+		return u.body, u.getBody, nil
+	}
+	if u.buffer > 0 {
+		u.once.Do(func() { u.keep(ctx) })
 	}
 	u.mu.Lock()
-	if u.getBody == nil {
+	again = u.getBody
+	if again == nil {
 		defer u.mu.Unlock()
-		return u.takeOnly()
+		if u.given {
+			return nil, nil, errOneBody
+		}
+		u.given, u.only = true, &single{body: u.body}
+		if u.longer != nil {
+			u.only.body = u.longer
+		}
+		return u.only, nil, nil
 	}
 	first := !u.given
 	u.given = true
 	u.mu.Unlock()
 	if first {
-		return u.body, nil
+		return u.body, again, nil
 	}
-	body, err := u.getBody()
+	body, err = again()
 	if err == nil && body == nil {
 		err = errNilBody
 	}
-	return body, err
+	return body, again, err
 }
 
-// takeOnly gives the only body there is to an attempt, and takes it off the one before
-// if that has not begun to read it. The lock is held.
-func (u *upload) takeOnly() (io.ReadCloser, error) {
-	if u.only != nil && !u.only.takeOff() {
-		return nil, errOneBody
-	}
-	u.only = &single{body: u.body}
-	u.given = true
-	return u.only, nil
-}
-
-// repeatable reports whether there can be another attempt.
-func (u *upload) repeatable() bool {
-	if u.body == nil || u.body == http.NoBody || u.getBody != nil {
+// shared reports whether several attempts may have a body at the same time.
+func (u *upload) shared() bool {
+	if u.body == nil || u.body == http.NoBody {
 		return true
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.only != nil && u.only.untouched()
+	return u.getBody != nil
+}
+
+// repeatable reports whether there may be another attempt. Of an only body reclaim has
+// the last word.
+func (u *upload) repeatable() bool {
+	if u.shared() {
+		return true
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return !u.given || u.only != nil && u.only.unread()
+}
+
+// reclaim reports whether there can be another attempt, and takes an only body off the
+// one that has ended, which can then not begin to read it. When that has a response it
+// may still be about to, unless it has closed the body.
+func (u *upload) reclaim(answered bool) bool {
+	if u.shared() {
+		return true
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.only != nil && u.only.takeOff(answered) {
+		u.given, u.only = false, nil
+	}
+	return !u.given
 }
 
 // close closes the caller's body, unless an attempt took it: then the base transport
@@ -192,17 +228,17 @@ func (s *single) Close() error {
 }
 
 // takeOff reports whether nobody reads the body through s, nor ever will.
-func (s *single) takeOff() bool {
+func (s *single) takeOff(onlyIfClosed bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.state != unread {
+	if s.state != unread || onlyIfClosed && !s.closed {
 		return false
 	}
 	s.state = takenOff
 	return true
 }
 
-func (s *single) untouched() bool {
+func (s *single) unread() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.state == unread

@@ -845,13 +845,13 @@ func ExampleNewHandler() {
 func TestARefusalHasItsOwnHeaders(t *testing.T) {
 	h := transports.NewHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Encoding", "gzip")
-		w.Header().Set("Etag", "v1")
-		w.Header().Set("X-Request-Id", "7")
+		w.Header().Set("ETag", "v1")
+		w.Header().Set("X-Request-ID", "7")
 		<-r.Context().Done()
 	}), middleware.NewChain("", policies.NewTimeout(policies.TimeoutConfig{Limit: time.Millisecond})))
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
-	if got := w.Result().Header; w.Code != 503 || got.Get("Content-Encoding") != "" || got.Get("Etag") != "" || got.Get("X-Request-Id") != "7" {
+	if got := w.Result().Header; w.Code != 503 || got.Get("Content-Encoding") != "" || got.Get("ETag") != "" || got.Get("X-Request-ID") != "7" {
 		t.Errorf("%d, %v", w.Code, got)
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"reflect"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -131,11 +133,11 @@ func TestH2TrailersAreSentAgain(t *testing.T) {
 
 // A hedge that comes too late leaves the caller's request alone: it is the caller's again.
 func TestH1TheRequestIsTheCallersAfterTheCall(t *testing.T) {
-	begun, over := make(chan struct{}), make(chan struct{})
-	late := middleware.PolicyFunc(func(ctx context.Context, next middleware.Next) error {
+	late := &lateContext{begun: make(chan struct{}), over: make(chan struct{})}
+	hold := middleware.PolicyFunc(func(ctx context.Context, next middleware.Next) error {
 		if middleware.Attempt(ctx) == 2 {
-			close(begun)
-			<-over
+			late.Context = ctx
+			return next.Do(late)
 		}
 		return next.Do(ctx)
 	})
@@ -147,19 +149,38 @@ func TestH1TheRequestIsTheCallersAfterTheCall(t *testing.T) {
 		}
 		return err
 	})
+	always := func(context.Context) bool { return true }
+	var attempts atomic.Int32
 	rt := transports.New(baseFunc(func(*http.Request) (*http.Response, error) {
-		<-begun
+		attempts.Add(1)
+		<-late.begun
 		return &http.Response{StatusCode: 200}, nil
-	}), middleware.NewChain("", policies.NewHedge(policies.HedgeConfig{Delay: time.Millisecond}), note, late))
-	req := request(t, "GET", "http://example.com", nil)
+	}), middleware.NewChain("", policies.NewHedge(policies.HedgeConfig{Delay: time.Millisecond, When: always}), note, hold))
+	req := request(t, "POST", "http://example.com", nil)
 	do(t, rt, req, 200)
-	close(over)
+	close(late.over)
 	for range 1000 {
 		req.Header.Set("X", "y") // the race detector sees who else looks
 	}
-	if err := <-lost; err == nil {
-		t.Error("the hedge that came too late had a result")
+	if err := <-lost; err == nil || attempts.Load() != 1 {
+		t.Errorf("%v; %d attempts were sent", err, attempts.Load())
 	}
+}
+
+// A lateContext holds back who asks it for a value, as the hooks of a POST do.
+type lateContext struct {
+	context.Context
+
+	once        sync.Once
+	begun, over chan struct{}
+}
+
+func (c *lateContext) Value(key any) any {
+	c.once.Do(func() {
+		close(c.begun)
+		<-c.over
+	})
+	return c.Context.Value(key)
 }
 
 type readerFunc func([]byte) (int, error)

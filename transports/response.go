@@ -61,11 +61,18 @@ func (x *exchange) deliver(r reply) *http.Response {
 	return resp
 }
 
-// isEmpty reports whether there is nothing to read, though net/http's HTTP/2 has another
-// body for that than http.NoBody. Other transports may leave ContentLength zero.
+// isEmpty reports whether the response says that there is nothing to read: net/http's
+// HTTP/2 has another body for that than http.NoBody. ContentLength would not do, which other
+// transports leave zero.
 func isEmpty(resp *http.Response) bool {
-	head := resp.Request != nil && resp.Request.Method == http.MethodHead
-	return head || resp.ProtoMajor == 2 && resp.ContentLength == 0 || resp.StatusCode == http.StatusNoContent || resp.StatusCode == http.StatusNotModified
+	switch {
+	case resp.StatusCode == http.StatusNoContent, resp.StatusCode == http.StatusNotModified:
+		return true
+	case resp.Request != nil && resp.Request.Method == http.MethodHead:
+		return true
+	default:
+		return resp.Header.Get("Content-Length") == "0"
+	}
 }
 
 // A body is the body of a response that the caller reads.

@@ -27,22 +27,26 @@ import (
 //     is no refusal.
 //   - In place of a CheckRetry that is nil or one of retryablehttp's own, the verdict on the
 //     attempt decides: package transports says what is repeated, a POST for instance only
-//     when it never left. Any other CheckRetry decides itself.
+//     when it never left. What the chain does not see, HTTPClient.Timeout and a response
+//     handler that failed, is repeated if the request is idempotent. Any other CheckRetry
+//     decides itself.
 //   - In place of a Backoff that is nil or one of retryablehttp's own, the wait is
 //     RetryWaitMin, doubled for each further attempt, and spread by half at random, at most
 //     RetryWaitMax, or the server's Retry-After if that is longer. Any other Backoff decides
 //     itself.
-//   - A Retry-After of more than RetryWaitMax (30 seconds if that is zero) ends the retries.
-//     Where a CheckRetry of your own wants another attempt, the wait is cut to that.
-//   - In place of a nil ErrorHandler, when no attempt is left the last response is returned,
-//     readable, with a nil error, or else the last error.
+//   - A Retry-After of more than RetryWaitMax (30 seconds if that is zero), or than is left
+//     until the deadline of the context, ends the retries. Where a CheckRetry of your own
+//     wants another attempt, the wait is cut to the former.
+//   - In place of an ErrorHandler that is nil or retryablehttp's own, when no attempt is left
+//     the last response is returned, readable, with a nil error, or else the last error.
 //   - The idle connections of the transport are left alone.
 //   - Logger is off if it was the default one, which prints the URL of every
 //     request with its query.
 //   - A nil HTTPClient is the default of retryablehttp.
 //
-// Do not use transports.WithIdempotencyKey here: each attempt is a request of its own to the
-// chain and would get another key, so that the server could carry out all of them.
+// RequestLogHook is how the copy learns which attempts belong together, so that they are
+// numbered and share an Idempotency-Key that the chain makes: do not replace it in the
+// copy. It gives the context of the request a value, which the request keeps.
 //
 // What cannot be changed from outside: the client reads the body of a request into memory
 // before the first attempt, and when the context ends during a wait its error is all there
@@ -60,14 +64,14 @@ func Wrap(c *retryablehttp.Client, chain *middleware.Chain, opts ...transports.O
 		RetryWaitMin:    c.RetryWaitMin,
 		RetryWaitMax:    c.RetryWaitMax,
 		RetryMax:        c.RetryMax,
-		RequestLogHook:  c.RequestLogHook,
+		RequestLogHook:  b.requestLogHook(c.RequestLogHook),
 		ResponseLogHook: c.ResponseLogHook,
 		CheckRetry:      b.checkRetry(c.CheckRetry),
 		Backoff:         b.backoff(c.Backoff),
 		ErrorHandler:    c.ErrorHandler,
-		PrepareRetry:    c.PrepareRetry,
+		PrepareRetry:    b.prepareRetry(c.PrepareRetry, ownBackoff(c.Backoff)),
 	}
-	if wrapped.ErrorHandler == nil {
+	if wrapped.ErrorHandler == nil || is(wrapped.ErrorHandler, retryablehttp.PassthroughErrorHandler) {
 		wrapped.ErrorHandler = lastOutcome
 	}
 	if wrapped.Logger == defaults.Logger {
@@ -83,65 +87,20 @@ type bridge struct {
 
 // httpClient returns a copy of c whose requests go through the chain.
 func (b bridge) httpClient(c *http.Client, chain *middleware.Chain, opts []transports.Option) *http.Client {
+	inner := *c
+	inner.Transport = sending{c.Transport}
 	chain = middleware.NewChain(chain.Name(), middleware.PolicyFunc(note), chain)
-	c = transports.Client(c, chain, opts...)
-	c.Transport = judging{c.Transport}
-	return c
+	wrapped := transports.Client(&inner, chain, opts...)
+	wrapped.Transport = judging{wrapped.Transport}
+	return wrapped
 }
 
-// A judging transport has each response and error carry the verdict on it, as the chain
-// gave it. It has no method CloseIdleConnections, which go-retryablehttp would call after
-// each failed call.
-type judging struct{ base http.RoundTripper }
-
-type verdictKey struct{}
-
-// RoundTrip implements [http.RoundTripper].
-func (j judging) RoundTrip(req *http.Request) (*http.Response, error) {
-	v := new(middleware.Verdict)
-	resp, err := j.base.RoundTrip(req.WithContext(context.WithValue(req.Context(), verdictKey{}, v)))
-	if err != nil {
-		return nil, &judgedError{err, *v}
-	}
-	return resp, nil // its Request has the context with the verdict
-}
-
-// note is the outermost policy: it notes the verdict that all of them came to.
-func note(ctx context.Context, next middleware.Next) error {
-	err := next.Do(ctx)
-	if v, ok := ctx.Value(verdictKey{}).(*middleware.Verdict); ok {
-		*v = middleware.VerdictOf(err)
-	}
-	return err
-}
-
-// A judgedError is an error of the chain with its verdict.
-type judgedError struct {
-	err     error
-	verdict middleware.Verdict
-}
-
-func (e *judgedError) Error() string { return e.err.Error() }
-func (e *judgedError) Unwrap() error { return e.err }
-
-// Timeout is for http.Client, which asks the error itself.
-func (e *judgedError) Timeout() bool {
-	t, ok := e.err.(interface{ Timeout() bool })
-	return ok && t.Timeout()
-}
-
-func verdictOf(resp *http.Response, err error) (v middleware.Verdict) {
-	var judged *judgedError
-	switch {
-	case errors.As(err, &judged):
-		return judged.verdict
-	case resp != nil && resp.Request != nil:
-		if v, ok := resp.Request.Context().Value(verdictKey{}).(*middleware.Verdict); ok {
-			return *v
+func (b bridge) requestLogHook(users retryablehttp.RequestLogHook) retryablehttp.RequestLogHook {
+	return func(log retryablehttp.Logger, req *http.Request, retry int) {
+		begin(req, retry)
+		if users != nil {
+			users(log, req, retry)
 		}
-		fallthrough
-	default: // http.Client failed by itself
-		return middleware.Verdict{}
 	}
 }
 
@@ -151,22 +110,33 @@ func (b bridge) checkRetry(users retryablehttp.CheckRetry) retryablehttp.CheckRe
 		if ctx.Err() != nil {
 			return false, ctx.Err()
 		}
-		var r *middleware.Rejection
-		if errors.As(err, &r) && !r.Timeout() {
+		if r, ok := errors.AsType[*middleware.Rejection](err); ok && !r.Timeout() {
 			return false, nil // the error of the call is err then
 		}
 		if !own {
 			return users(ctx, resp, err)
 		}
-		v := verdictOf(resp, err)
-		return v.Retry && v.After <= b.maxAfter, nil
+		a := attemptOf(callOf(ctx), resp, err)
+		after := a.verdict.After
+		if deadline, ok := ctx.Deadline(); after > b.maxAfter || ok && after > 0 && time.Until(deadline) <= after {
+			return false, nil
+		}
+		again := a.mayRepeat(resp, err)
+		if c := callOf(ctx); again && c != nil && resp == nil {
+			c.notBefore = time.Now().Add(after) // the Backoff does not get to know
+		}
+		return again, nil
 	}
 }
 
+func ownBackoff(users retryablehttp.Backoff) bool {
+	return users == nil || is(users, retryablehttp.DefaultBackoff, retryablehttp.LinearJitterBackoff, retryablehttp.RateLimitLinearJitterBackoff)
+}
+
 func (b bridge) backoff(users retryablehttp.Backoff) retryablehttp.Backoff {
-	own := users == nil || is(users, retryablehttp.DefaultBackoff, retryablehttp.LinearJitterBackoff, retryablehttp.RateLimitLinearJitterBackoff)
+	own := ownBackoff(users)
 	return func(least, most time.Duration, attempt int, resp *http.Response) time.Duration {
-		after := min(verdictOf(resp, nil).After, b.maxAfter)
+		after := min(attemptOf(nil, resp, nil).verdict.After, b.maxAfter)
 		if own {
 			wait := exponential(least, most, attempt)
 			if after > wait {
@@ -182,6 +152,37 @@ func (b bridge) backoff(users retryablehttp.Backoff) retryablehttp.Backoff {
 			}
 		}
 		return wait
+	}
+}
+
+// prepareRetry waits, after the back-off, for what is left of a Retry-After that came
+// with an error in place of its response, see transports.WithStatusErrors.
+func (b bridge) prepareRetry(users retryablehttp.PrepareRetry, own bool) retryablehttp.PrepareRetry {
+	return func(req *http.Request) error {
+		if c := callOf(req.Context()); own && c != nil {
+			if err := sleepUntil(req.Context(), c.notBefore); err != nil {
+				return err
+			}
+		}
+		if users != nil {
+			return users(req)
+		}
+		return nil
+	}
+}
+
+func sleepUntil(ctx context.Context, then time.Time) error {
+	wait := time.Until(then)
+	if wait <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 

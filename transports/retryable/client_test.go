@@ -52,7 +52,7 @@ func TestWrapKeepsTheSettingsAndTheOriginal(t *testing.T) {
 	original.RetryWaitMin, original.RetryWaitMax, original.RetryMax = 1, 2, 3
 	original.RequestLogHook = func(retryablehttp.Logger, *http.Request, int) {}
 	original.ResponseLogHook = func(retryablehttp.Logger, *http.Response) {}
-	original.ErrorHandler = retryablehttp.PassthroughErrorHandler
+	original.ErrorHandler = func(*http.Response, error, int) (*http.Response, error) { return nil, nil }
 	original.PrepareRetry = func(*http.Request) error { return nil }
 	client, transport := original.HTTPClient, original.HTTPClient.Transport
 
@@ -60,7 +60,7 @@ func TestWrapKeepsTheSettingsAndTheOriginal(t *testing.T) {
 	if original.HTTPClient != client || client.Transport != transport {
 		t.Error("the original was changed")
 	}
-	replaced := map[string]bool{"HTTPClient": true, "CheckRetry": true, "Backoff": true}
+	replaced := map[string]bool{"HTTPClient": true, "CheckRetry": true, "Backoff": true, "RequestLogHook": true, "PrepareRetry": true}
 	from, to := reflect.ValueOf(original).Elem(), reflect.ValueOf(wrapped).Elem()
 	for i := range from.NumField() {
 		field := from.Type().Field(i)

@@ -2,6 +2,7 @@ package retryable
 
 import (
 	"context"
+	"errors"
 	"math"
 	"net/http"
 	"net/url"
@@ -16,7 +17,7 @@ import (
 // an empty request of its own whose transport is the rest of the chain: it never sees the
 // caller's request or response, nor the base transport.
 //
-// Make one with [NewEngine]; the zero Engine is not usable. An Engine is safe for
+// Make one with [NewEngine]; the zero Engine makes no attempt and returns an error. An Engine is safe for
 // concurrent use, by any number of policies.
 type Engine struct {
 	client  *retryablehttp.Client
@@ -47,10 +48,15 @@ func NewEngine() *Engine {
 
 // Run implements the RetryEngine of package policies.
 func (e *Engine) Run(ctx context.Context, attempt func(context.Context) (wait time.Duration, again bool)) error {
+	if e == nil || e.client == nil {
+		return errZeroEngine
+	}
 	r := &run{Context: ctx, attempt: attempt}
 	_, err := e.client.Do(&retryablehttp.Request{Request: e.request.WithContext(r)})
 	return err
 }
+
+var errZeroEngine = errors.New("retryable: the Engine was not made by NewEngine")
 
 // A run is one Run, and the context of its requests.
 type run struct {

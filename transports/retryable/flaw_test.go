@@ -8,12 +8,16 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/hashicorp/go-retryablehttp"
 
 	"github.com/tidegate-go/tidegate/internal/loopback"
 	"github.com/tidegate-go/tidegate/middleware"
@@ -74,15 +78,36 @@ func TestFlawTheBodyIsReadIntoMemory(t *testing.T) {
 }
 
 func TestFlawASeekerIsRewoundToItsBeginning(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "upload")
+	if err := os.WriteFile(name, []byte("not this: payload"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want, _ := loopback.SumOf(strings.NewReader("payload"))
+	whole, _ := loopback.SumOf(strings.NewReader("not this: payload"))
 	script(t, func(t *testing.T, s *loopback.Server) {
-		content := strings.NewReader("not this: payload")
-		content.Seek(10, io.SeekStart)
-		req, _ := http.NewRequestWithContext(t.Context(), "PUT", s.URL, content)
-		send(t, transports.New(s.Transport(), chain(3)), req)
-		want, _ := loopback.SumOf(strings.NewReader("payload"))
+		open := func() *http.Request {
+			file, err := os.Open(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { file.Close() })
+			file.Seek(10, io.SeekStart)
+			req, _ := http.NewRequestWithContext(t.Context(), "PUT", s.URL, file)
+			return req
+		}
+		send(t, transports.New(s.Transport(), chain(3), transports.WithReplay(0)), open())
+		alone, err := retryablehttp.NewRequest("PUT", s.URL, open().Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := quick(s.Transport()).Do(alone)
+		finish(t, resp, err)
 		for i, r := range s.Requests() {
-			if r.Body != want {
+			if i < 3 && r.Body != want {
 				t.Errorf("request %d had %d bytes, want those from the offset on", i+1, r.Body.Length)
+			}
+			if i == 3 && r.Body != whole {
+				t.Errorf("go-retryablehttp alone sent %d bytes: the flaw is not there any more", r.Body.Length)
 			}
 		}
 	}, unavailable, unavailable, loopback.OK("well"))
@@ -139,17 +164,44 @@ func TestFlawAnExhausted5xxBecomesAnError(t *testing.T) {
 
 func TestFlawResponseAndErrorTogether(t *testing.T) {
 	script(t, func(t *testing.T, s *loopback.Server) {
-		for range 4 {
+		send := func(do func(*http.Request) (*http.Response, error)) (both bool) {
 			req, _ := http.NewRequestWithContext(t.Context(), "GET", s.URL, nil)
-			resp, err := transports.New(s.Transport(), chain(2)).RoundTrip(req)
-			if (resp == nil) == (err == nil) {
-				t.Errorf("%v, %v", resp, err)
-			}
+			resp, err := do(req)
 			if resp != nil {
 				resp.Body.Close()
 			}
+			if resp == nil && err == nil {
+				t.Error("neither response nor error")
+			}
+			return resp != nil && err != nil
 		}
-	}, unavailable, loopback.Close(), loopback.Close(), unavailable, loopback.Close())
+		if both := send(transports.New(s.Transport(), chain(2)).RoundTrip); both {
+			t.Error("the engine gave a response and an error")
+		}
+		alone := quick(s.Transport())
+		alone.CheckRetry, alone.ErrorHandler = retryablehttp.ErrorPropagatedRetryPolicy, retryablehttp.PassthroughErrorHandler
+		if both := send((&retryablehttp.RoundTripper{Client: alone}).RoundTrip); !both {
+			t.Error("go-retryablehttp alone gave one of the two: the flaw is not there any more")
+		}
+		if both := send((&retryablehttp.RoundTripper{Client: retryable.Wrap(alone, nil)}).RoundTrip); both {
+			t.Error("the bridge gave a response and an error")
+		}
+	}, unavailable)
+}
+
+// Nor when the context ends as the response comes.
+func TestFlawResponseAndErrorTogetherAtTheEnd(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	watch := &loopback.Watch{Base: roundTripper(func(req *http.Request) (*http.Response, error) {
+		cancel()
+		return &http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader("x")), Request: req}, nil
+	})}
+	c := quick(watch)
+	c.ErrorHandler = retryablehttp.PassthroughErrorHandler
+	resp, err := retryable.Wrap(c, nil).Do(newRequest(t, "GET", "http://example.com", nil).WithContext(ctx))
+	if resp != nil || !errors.Is(err, context.Canceled) || watch.Leaked() != 0 {
+		t.Errorf("%v, %v, %d bodies leaked", resp, err, watch.Leaked())
+	}
 }
 
 func TestFlawTheErrorOfTheTransportIsReplaced(t *testing.T) {

@@ -16,7 +16,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/tidegate-go/tidegate/examples/backup/internal/injector"
+	"github.com/tidegate-go/tidegate/internal/injector"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/tidegate-go/tidegate"
-	"github.com/tidegate-go/tidegate/examples/backup/internal/injector"
 	"github.com/tidegate-go/tidegate/examples/backup/internal/timeline"
+	"github.com/tidegate-go/tidegate/internal/injector"
 )
 
 // fault makes a dependency fail in a new way. aside is for what a reader may wonder

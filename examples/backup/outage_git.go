@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/tidegate-go/tidegate/adapters/git"
-	"github.com/tidegate-go/tidegate/examples/backup/internal/injector"
 	"github.com/tidegate-go/tidegate/examples/backup/internal/timeline"
+	"github.com/tidegate-go/tidegate/internal/injector"
 )
 
 // gitFails takes the git server down in four ways. There is always a clone to back

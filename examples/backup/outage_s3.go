@@ -9,8 +9,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/tidegate-go/tidegate/adapters/minio"
-	"github.com/tidegate-go/tidegate/examples/backup/internal/injector"
 	"github.com/tidegate-go/tidegate/examples/backup/internal/timeline"
+	"github.com/tidegate-go/tidegate/internal/injector"
 )
 
 // s3Fails takes the first S3 server down in four ways. Every backup is stored.

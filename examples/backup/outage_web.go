@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/tidegate-go/tidegate/examples/backup/internal/injector"
+	"github.com/tidegate-go/tidegate/internal/injector"
 )
 
 // webFails takes the backup service down while it is to be told of the backups that

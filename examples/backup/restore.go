@@ -15,9 +15,9 @@ import (
 	miniogo "github.com/minio/minio-go/v7"
 
 	"github.com/tidegate-go/tidegate/examples/backup/internal/archive"
-	"github.com/tidegate-go/tidegate/examples/backup/internal/injector"
 	"github.com/tidegate-go/tidegate/examples/backup/internal/ledger"
 	"github.com/tidegate-go/tidegate/examples/backup/internal/timeline"
+	"github.com/tidegate-go/tidegate/internal/injector"
 )
 
 // balance counts: each backup is in the first bucket, and recorded once.

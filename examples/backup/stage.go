@@ -6,11 +6,11 @@ import (
 	"errors"
 	"net/http"
 
-	"github.com/tidegate-go/tidegate/examples/backup/internal/injector"
 	"github.com/tidegate-go/tidegate/examples/backup/internal/ledger"
 	"github.com/tidegate-go/tidegate/examples/backup/internal/loopback"
 	"github.com/tidegate-go/tidegate/examples/backup/internal/repository"
 	"github.com/tidegate-go/tidegate/examples/backup/internal/vault"
+	"github.com/tidegate-go/tidegate/internal/injector"
 )
 
 const (

@@ -22,13 +22,17 @@ type Injector struct {
 	listener net.Listener // nil while connections are refused
 	fault    Fault
 	left     int
+	until    time.Time     // the end of the fault; zero: none
+	replaced chan struct{} // closed when another fault is set
 	open     map[net.Conn]struct{}
 	closed   bool
 }
 
 // New returns an injector without a server and without a fault. It forwards
 // nothing before Start.
-func New() *Injector { return &Injector{open: map[net.Conn]struct{}{}} }
+func New() *Injector {
+	return &Injector{open: map[net.Conn]struct{}{}, replaced: make(chan struct{})}
+}
 
 // Start forwards connections to the server at the address upstream.
 func (i *Injector) Start(upstream string) error {
@@ -53,13 +57,23 @@ func (i *Injector) Set(f Fault) error {
 	if i.closed {
 		return errors.New("injector: closed")
 	}
-	i.fault, i.left = f, f.times
+	i.fault, i.left, i.until = f, f.times, time.Time{}
+	if f.span > 0 {
+		i.until = time.Now().Add(f.span)
+	}
 	i.cut()
 	if f.kind == refuse {
 		i.mute()
 		return nil
 	}
 	return i.listen()
+}
+
+// Open returns how many connections there are, to clients and to the server.
+func (i *Injector) Open() int {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return len(i.open)
 }
 
 // Close refuses connections for good, cuts the open ones and waits for the end of
@@ -79,7 +93,7 @@ func (i *Injector) take(kinds ...kind) Fault {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	for _, k := range kinds {
-		if i.fault.kind != k {
+		if i.fault.kind != k || i.over() {
 			continue
 		}
 		if i.fault.times > 0 {
@@ -93,12 +107,18 @@ func (i *Injector) take(kinds ...kind) Fault {
 	return Fault{}
 }
 
-// current returns the fault that is set.
-func (i *Injector) current() Fault {
+// current returns the fault that is set, and what is closed when it no longer is.
+func (i *Injector) current() (Fault, <-chan struct{}) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return i.fault
+	if i.over() {
+		return Fault{}, i.replaced
+	}
+	return i.fault, i.replaced
 }
+
+// over reports whether the fault has ended by itself. The lock is held.
+func (i *Injector) over() bool { return !i.until.IsZero() && !time.Now().Before(i.until) }
 
 // listen opens the port unless it is open. The lock is held.
 func (i *Injector) listen() error {
@@ -130,8 +150,10 @@ func (i *Injector) mute() {
 	}
 }
 
-// cut closes every connection. The lock is held.
+// cut closes every connection, and ends every wait. The lock is held.
 func (i *Injector) cut() {
+	close(i.replaced)
+	i.replaced = make(chan struct{})
 	for c := range i.open {
 		_ = c.Close()
 	}

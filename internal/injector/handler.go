@@ -1,7 +1,10 @@
 package injector
 
 import (
+	"bufio"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strconv"
 )
@@ -21,6 +24,26 @@ func (i *Injector) Handler(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 		}
 	})
+}
+
+// answerSlowDown answers one request, and asks the client for another connection. The
+// code is in a header too, as MinIO has it for the answer to HEAD, which has no body.
+func answerSlowDown(client net.Conn) {
+	r, err := http.ReadRequest(bufio.NewReader(client))
+	if err != nil {
+		return
+	}
+	// An answer before the end of the request may be lost with the connection.
+	if _, err := io.Copy(io.Discard, r.Body); err != nil {
+		return
+	}
+	body := "<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
+	const head = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Type: application/xml\r\n" +
+		"X-Minio-Error-Code: SlowDown\r\nX-Amz-Request-Id: injected\r\nContent-Length: %d\r\n\r\n"
+	_, _ = fmt.Fprintf(client, head, len(body))
+	if r.Method != http.MethodHead {
+		_, _ = io.WriteString(client, body)
+	}
 }
 
 // A spoiler flips a bit of the byte that follows left others.

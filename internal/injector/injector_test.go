@@ -6,14 +6,14 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
-
-	"github.com/tidegate-go/tidegate/examples/backup/internal/loopback"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -32,16 +32,13 @@ type bench struct {
 func newBench(t *testing.T) *bench {
 	t.Helper()
 	b := &bench{Injector: New()}
-	server, err := loopback.Serve(b.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewServer(b.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, err := io.Copy(io.Discard, r.Body); err == nil {
 			b.served.Add(1)
 		}
 		_, _ = w.Write(make([]byte, answerSize))
-	})), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := b.Start(server.Addr()); err != nil {
+	})))
+	if err := b.Start(server.Listener.Addr().String()); err != nil {
 		t.Fatal(err)
 	}
 	transport := &http.Transport{}
@@ -49,9 +46,10 @@ func newBench(t *testing.T) *bench {
 	t.Cleanup(func() {
 		transport.CloseIdleConnections()
 		b.Close()
-		if err := server.Close(); err != nil {
-			t.Error(err)
+		if n := b.Open(); n != 0 {
+			t.Errorf("%d connections are open", n)
 		}
+		server.Close()
 	})
 	return b
 }
@@ -101,6 +99,25 @@ func TestFaults(t *testing.T) {
 			return errors.Is(err, io.ErrUnexpectedEOF) && resp.StatusCode == http.StatusOK && len(b) > 0 && len(b) < 20<<10
 		}},
 		{"lose the answer", CutAnswer(0), 1, func(resp *http.Response, _ []byte, err error) bool { return err != nil && resp == nil }},
+		{"reset", Reset(20 << 10), 1, func(resp *http.Response, b []byte, err error) bool {
+			return errors.Is(err, syscall.ECONNRESET) && len(b) < 20<<10
+		}},
+		{"late", Late(time.Hour), 1, func(_ *http.Response, _ []byte, err error) bool { return errors.Is(err, context.DeadlineExceeded) }},
+		{"a little late", Late(time.Millisecond), 1, func(_ *http.Response, b []byte, err error) bool {
+			return err == nil && bytes.Equal(b, make([]byte, answerSize))
+		}},
+		{"slow", Slow(1 << 10), 0, func(resp *http.Response, _ []byte, err error) bool {
+			return resp == nil && errors.Is(err, context.DeadlineExceeded)
+		}},
+		{"a little slow", Slow(10 << 20), 1, func(_ *http.Response, b []byte, err error) bool {
+			return err == nil && bytes.Equal(b, make([]byte, answerSize))
+		}},
+		{"slow down", SlowDown(), 0, func(resp *http.Response, b []byte, err error) bool {
+			return err == nil && resp.StatusCode == http.StatusServiceUnavailable && strings.Contains(string(b), "<Code>SlowDown</Code>")
+		}},
+		{"over", Hang().For(time.Nanosecond), 1, func(_ *http.Response, b []byte, err error) bool {
+			return err == nil && bytes.Equal(b, make([]byte, answerSize))
+		}},
 		{"busy", Busy(2 * time.Second), 0, func(resp *http.Response, _ []byte, err error) bool {
 			return err == nil && resp.StatusCode == http.StatusServiceUnavailable && resp.Header.Get("Retry-After") == "2"
 		}},
@@ -118,8 +135,9 @@ func TestFaults(t *testing.T) {
 			b.works(t)
 			b.set(t, row.fault)
 			ctx, cancel := t.Context(), func() {}
-			if row.name == "hang" {
-				ctx, cancel = context.WithTimeout(ctx, 50*time.Millisecond)
+			switch row.name {
+			case "hang", "late", "slow":
+				ctx, cancel = context.WithTimeout(ctx, 100*time.Millisecond)
 			}
 			defer cancel()
 			if resp, body, err := b.post(ctx); !row.check(resp, body, err) {
@@ -201,6 +219,10 @@ func TestFaultString(t *testing.T) {
 		{CutAnswer(0).Times(1), "the next connection is cut when the answer comes"},
 		{CutAnswer(1536), "every connection is cut in mid-body, 1.5 KiB into the answer"},
 		{Busy(time.Second), "every request is answered 503 with Retry-After: 1"},
+		{Reset(100), "every connection is reset, 100 bytes into the answer"},
+		{Late(5 * time.Second), "every answer comes 5s late"},
+		{Slow(50 << 10), "every connection carries 50.0 KiB in a second"},
+		{SlowDown(), "every request is answered SlowDown"},
 		{Corrupt(7), "every answer is changed in the byte at 7"},
 	} {
 		if got := row.fault.String(); got != row.want {

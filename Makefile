@@ -92,6 +92,12 @@ bench: $(if $(BASE),.tools/bin/benchstat)
 	@cd internal/benchmarks && go run ./table <../../.tools/bench.txt
 	@[ -z "$(BASE)" ] || .tools/bin/benchstat "$(BASE)" .tools/bench.txt
 
+.PHONY: bench-real
+## Build the servers, then run adapters/minio's benchmarks against them: 10,000 small objects and one of 1 GiB, through
+## the adapter and without it. BENCH: regexp. ARGS: more flags; -short moves less. 10 minutes and 30 GB of disk.
+bench-real: $(SERVERS:%=.tools/bin/%)
+	@cd adapters/minio && go test -tags=real -run '^$$' -bench "$${BENCH:-^BenchmarkReal}" -benchtime 1x -timeout 0 $(ARGS) .
+
 .PHONY: cover
 ## Test every module and print the statement coverage per package and in total, all modules merged.
 ## The profile is left in cover.out. 5 minutes cold, 2 warm.

@@ -66,11 +66,15 @@ func TestM2RequestsAreAttempts(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := always(503, "ServiceUnavailable")
-				err := row.run(t.Context(), s.connect(t, retrying(4)))
+				err := row.run(t.Context(), s.connect(t, retrying(4), needs(row.name)))
 				if got := minio.ToErrorResponse(err); got.StatusCode != 503 {
 					t.Errorf("error %v, want minio-go's own 503", err)
 				}
-				s.wantRequests(t, 4)
+				if row.kind == Read || row.kind == Write {
+					s.wantRequests(t, 4)
+				} else {
+					s.wantRequests(t, 1)
+				}
 			})
 		})
 	}
@@ -80,7 +84,7 @@ func TestM18ErrorsKeepTheirType(t *testing.T) {
 	for _, row := range operations {
 		t.Run(row.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c := always(403, "AccessDenied").connect(t, retrying(3))
+				c := always(403, "AccessDenied").connect(t, retrying(3), needs(row.name))
 				err := row.run(t.Context(), c)
 				wantCode(t, err, "AccessDenied")
 				if got := minio.ToErrorResponse(err); got.StatusCode != 403 {
@@ -95,7 +99,7 @@ func TestM18ErrorsKeepTheirType(t *testing.T) {
 
 				breaker := policies.NewBreaker(policies.BreakerConfig{})
 				breaker.ForceOpen()
-				open := always(500, "").connect(t, middleware.NewChain("s3", retryPolicy(3), breaker))
+				open := always(500, "").connect(t, middleware.NewChain("s3", retryPolicy(3), breaker), needs(row.name))
 				var rejection *middleware.Rejection
 				if err := row.run(t.Context(), open); !errors.As(err, &rejection) || !errors.Is(err, middleware.ErrOpen) {
 					t.Errorf("of an open breaker: %v", err)
@@ -149,9 +153,9 @@ func TestM19OperationIsNamedAndKeyedByHost(t *testing.T) {
 				c := failFirst(0, 0, "", "").connect(t, middleware.NewChain("s3", middleware.PolicyFunc(func(ctx context.Context, next middleware.Next) error {
 					got = middleware.OperationOf(ctx)
 					return next.Do(ctx)
-				})))
+				})), needs(row.name))
 				row.run(t.Context(), c)
-				if want := (middleware.Operation{Name: row.name, Key: "s3.test"}); got != want {
+				if want := (middleware.Operation{Name: row.name, Key: "s3.test", Idempotent: row.beside}); got != want {
 					t.Errorf("operation %+v, want %+v", got, want)
 				}
 			})

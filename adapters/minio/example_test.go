@@ -7,8 +7,10 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/johannesboyne/gofakes3"
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
@@ -70,6 +72,56 @@ func Example() {
 	// NoSuchKey closed
 	// 503 open
 	// true
+}
+
+// A client with policies, as the README shows it.
+func ExampleNew() {
+	server, _ := startS3()
+	defer server.Close()
+	endpoint, transport := server.Listener.Addr().String(), server.Client().Transport
+	creds := credentials.NewStaticV4("key", "secret", "")
+	ctx, file := context.Background(), strings.NewReader("all of Monday")
+
+	var store *minio.Client
+	breaker := policies.NewBreaker(policies.BreakerConfig{
+		HealthCheck: func(ctx context.Context) error { return store.HealthCheck(ctx) }, // may close it without a call
+	})
+	chain := middleware.NewChain("backups",
+		policies.NewRetry(policies.RetryConfig{}),
+		breaker,
+		policies.NewBulkhead(policies.BulkheadConfig{MaxConcurrent: 20}),
+		policies.NewTimeout(policies.TimeoutConfig{Limit: 15 * time.Minute}), // an upload counts whole, a download until it begins
+	)
+	options := miniogo.Options{Creds: creds, Secure: true, Region: "eu-west-1", Transport: transport}
+	store, err := minio.New(endpoint, options, chain, minio.WithResume(3))
+	if err != nil {
+		panic(err)
+	}
+	if err = store.MakeBucket(ctx, "backups", miniogo.MakeBucketOptions{}); err != nil {
+		panic(err)
+	}
+	if _, err = store.PutObject(ctx, "backups", "monday.tar", file, file.Size(), miniogo.PutObjectOptions{}); err != nil {
+		panic(err)
+	}
+	object, err := store.GetObject(ctx, "backups", "monday.tar", miniogo.GetObjectOptions{}) // NoSuchKey comes here, not from Read
+	if err != nil {
+		panic(err)
+	}
+	defer object.Close()
+	var old []miniogo.ObjectInfo
+	for found, err := range store.ListObjects(ctx, "backups", miniogo.ListObjectsOptions{Prefix: "2025/", Recursive: true}) {
+		if err != nil {
+			panic(err)
+		}
+		old = append(old, found)
+	}
+	for removed, err := range store.RemoveObjects(ctx, "backups", slices.Values(old), miniogo.RemoveObjectsOptions{}) {
+		fmt.Println(removed.ObjectName, err)
+	}
+	defer breaker.Close()
+	content, err := io.ReadAll(object)
+	fmt.Println(string(content), err)
+	// Output: all of Monday <nil>
 }
 
 // startS3 returns a server that answers 503 while down is above zero, and counts it down.

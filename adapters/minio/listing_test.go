@@ -183,3 +183,164 @@ func TestListingThatIsCutIsRepeated(t *testing.T) {
 		})
 	}
 }
+
+// shelves answers listings of keys, which it numbers, as S3 does, in pages of two.
+func shelves(keys []string, failures map[int]int, deaf bool) *script {
+	return &script{answer: func(n int, w http.ResponseWriter, r *http.Request) {
+		if status := failures[n]; status != 0 {
+			fail(w, r, status, "scripted")
+			return
+		}
+		after := r.URL.Query().Get("continuation-token")
+		if after == "" && !deaf {
+			after = r.URL.Query().Get("start-after")
+		}
+		first, found := slices.BinarySearch(keys, after)
+		if found {
+			first++
+		}
+		last := min(first+2, len(keys))
+		io.WriteString(w, "<ListBucketResult>")
+		for _, key := range keys[first:last] {
+			fmt.Fprintf(w, "<Contents><Key>%s</Key></Contents>", key)
+		}
+		if last < len(keys) {
+			fmt.Fprintf(w, "<IsTruncated>true</IsTruncated><NextContinuationToken>%s</NextContinuationToken>", keys[last-1])
+		}
+		io.WriteString(w, "</ListBucketResult>")
+	}}
+}
+
+func TestM7ListingGoesOnAfterTheLastObject(t *testing.T) {
+	all := []string{"a", "b", "c", "d", "e"}
+	whole := minio.ListObjectsOptions{Recursive: true}
+	for _, row := range []struct {
+		name     string
+		opts     minio.ListObjectsOptions
+		attempts int
+		failures map[int]int
+		deaf     bool
+		keys     []string
+		ok       bool
+		requests int
+	}{
+		{"a later page fails", whole, 3, map[int]int{2: 503}, false, all, true, 4},
+		{"each later page fails", whole, 3, map[int]int{2: 503, 4: 500}, false, all, true, 5},
+		{"and the next request too", whole, 3, map[int]int{2: 503, 3: 503}, false, all[:2], true, 0},
+		{"as often as the retry permits", whole, 3, map[int]int{2: 503, 3: 503, 4: 503}, false, all[:2], false, 4},
+		{"no retry", whole, 1, map[int]int{2: 503}, false, all[:2], false, 2},
+		{"an answer that does not pass", whole, 3, map[int]int{2: 403}, false, all[:2], false, 2},
+		{"not recursive", minio.ListObjectsOptions{}, 3, map[int]int{2: 503}, false, all[:2], false, 2},
+		{"unsorted", minio.ListObjectsOptions{Recursive: true, Unsorted: true}, 3, map[int]int{2: 503}, false, all[:2], false, 2},
+		{"a server that begins anew", whole, 3, map[int]int{2: 503}, true, all[:2], false, 3},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				if row.requests == 0 { // goes on after two failures
+					row.keys, row.requests = all, 5
+				}
+				s := shelves(all, row.failures, row.deaf)
+				ended, begun := 0, 0
+				count := middleware.PolicyFunc(func(ctx context.Context, next middleware.Next) error {
+					begun++
+					return next.DoThen(ctx, func() { ended++ })
+				})
+				var keys []string
+				var last error
+				for object, err := range s.connect(t, middleware.NewChain("s3", count, retryPolicy(row.attempts))).ListObjects(t.Context(), "bucket", row.opts) {
+					if last = err; err == nil {
+						keys = append(keys, object.Key)
+					}
+				}
+				if !slices.Equal(keys, row.keys) || (last == nil) != row.ok {
+					t.Errorf("keys %v, %v; want %v", keys, last, row.keys)
+				}
+				if last != nil {
+					wantCode(t, last, "scripted")
+				}
+				s.wantRequests(t, row.requests)
+				if begun != ended {
+					t.Errorf("%d calls, %d released", begun, ended)
+				}
+			})
+		})
+	}
+}
+
+func TestM7KinOfListObjects(t *testing.T) {
+	const uploads = `<ListMultipartUploadsResult><IsTruncated>true</IsTruncated><NextKeyMarker>k</NextKeyMarker>` +
+		`<Upload><Key>a</Key><UploadId>1</UploadId></Upload><Upload><Key>b</Key><UploadId>2</UploadId></Upload></ListMultipartUploadsResult>`
+	const buckets = `<ListAllMyDirectoryBucketsResult><Buckets><Bucket><Name>a</Name></Bucket><Bucket><Name>b</Name></Bucket></Buckets>` +
+		`<ContinuationToken>t</ContinuationToken></ListAllMyDirectoryBucketsResult>`
+	for _, row := range []struct {
+		name, page string
+		list       func(context.Context, *Client, func(error) bool)
+	}{
+		{"ListIncompleteUploads", uploads, func(ctx context.Context, c *Client, each func(error) bool) {
+			for _, err := range c.ListIncompleteUploads(ctx, "bucket", "", true) {
+				if !each(err) {
+					break
+				}
+			}
+		}},
+		{"ListDirectoryBuckets", buckets, func(ctx context.Context, c *Client, each func(error) bool) {
+			for _, err := range c.ListDirectoryBuckets(ctx) {
+				if !each(err) {
+					break
+				}
+			}
+		}},
+	} {
+		for _, stop := range []int{0, 1, 2, 3} { // 0: at the error of the third request
+			t.Run(fmt.Sprint(row.name, stop), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					s := &script{answer: func(n int, w http.ResponseWriter, r *http.Request) {
+						if n == 1 || n == 4 {
+							fail(w, r, 503, "scripted")
+							return
+						}
+						io.WriteString(w, row.page)
+					}}
+					ended, items := 0, 0
+					c := s.connect(t, middleware.NewChain("s3", holder(&ended), retryPolicy(3)))
+					row.list(t.Context(), c, func(err error) bool {
+						if err != nil {
+							wantCode(t, err, "scripted")
+							return false
+						}
+						items++
+						return items != stop
+					})
+					if want := map[bool]int{true: 4, false: stop}[stop == 0]; items != want || ended != 1 {
+						t.Errorf("%d items, want %d; %d released", items, want, ended)
+					}
+				})
+			})
+		}
+	}
+}
+
+// Listings that are not in order have no place to go on from.
+func TestM7ListingOutOfOrderIsNotContinued(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{answer: func(n int, w http.ResponseWriter, r *http.Request) {
+			if n > 1 {
+				fail(w, r, 503, "scripted")
+				return
+			}
+			io.WriteString(w, "<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>"+
+				"<Contents><Key>a</Key></Contents><Contents><Key>z</Key></Contents><Contents><Key>c</Key></Contents></ListBucketResult>")
+		}}
+		n := 0
+		var last error
+		for _, err := range s.connect(t, retrying(3)).ListObjects(t.Context(), "bucket", minio.ListObjectsOptions{Recursive: true}) {
+			n++
+			last = err
+		}
+		wantCode(t, last, "scripted")
+		s.wantRequests(t, 2)
+		if n != 4 {
+			t.Errorf("%d pairs", n)
+		}
+	})
+}

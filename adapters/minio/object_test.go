@@ -2,6 +2,8 @@ package minio
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"io"
 	"net/http"
@@ -47,7 +49,7 @@ func TestGetObjectAfterFailures(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := o.Info(); got.Key != "object" || got.Size != 7 || got.ETag != "0123456789abcdef" {
+		if got := o.info; got.Key != "object" || got.Size != 7 || got.ETag != "0123456789abcdef" {
 			t.Errorf("info %+v", got)
 		}
 		content, err := io.ReadAll(o)
@@ -310,5 +312,85 @@ func TestFGetObjectIsRepeated(t *testing.T) {
 			t.Errorf("read %q, %v", content, err)
 		}
 		seen.want(t, middleware.Verdict{Class: middleware.Failure, Retry: true, Reason: "network"}, middleware.Verdict{})
+	})
+}
+
+// A policy that panics leaves no context behind at the caller's.
+func TestPanicOfAPolicyEndsTheRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var ended <-chan struct{}
+		bad := middleware.PolicyFunc(func(ctx context.Context, next middleware.Next) error {
+			ended = ctx.Done()
+			panic("boom")
+		})
+		c := failFirst(0, 0, "", "").connect(t, middleware.NewChain("s3", bad))
+		func() {
+			defer func() { recover() }()
+			c.GetObject(t.Context(), "bucket", "object", minio.GetObjectOptions{})
+		}()
+		<-ended
+	})
+}
+
+// minio-go goes on with a file that a former download left, and writes the range into the
+// options, where the next attempt would find it.
+func TestFGetObjectRepeatsFromTheStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const content = "0123456789"
+		gets := 0
+		s := &script{answer: func(_ int, w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("ETag", `"e"`)
+			if r.Method == http.MethodGet {
+				if gets++; gets == 1 {
+					fail(w, r, 503, "ServiceUnavailable")
+					return
+				}
+			}
+			http.ServeContent(w, r, "", time.Unix(1e9, 0), strings.NewReader(content))
+		}}
+		path := filepath.Join(t.TempDir(), "f")
+		sum := sha256.Sum256([]byte("fe"))
+		if err := os.WriteFile(filepath.Join(filepath.Dir(path), hex.EncodeToString(sum[:])+".part.minio"), []byte("01234"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var opts minio.GetObjectOptions
+		if err := opts.SetMatchETag("e"); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.connect(t, retrying(3)).FGetObject(t.Context(), "bucket", "object", path, opts); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(path); string(got) != content || err != nil || gets != 2 {
+			t.Errorf("the file has %q, %v, after %d requests", got, err, gets)
+		}
+		if opts.Header().Get("Range") != "" {
+			t.Error("the caller's options have changed")
+		}
+	})
+}
+
+// An Object as the source of an upload is read once, not with a request for each piece.
+func TestUploadOfAnObjectReadsItOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShelf(strings.Repeat("0123456789", 50_000))
+		inner := s.answer
+		gets := 0
+		s.answer = func(n int, w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodPut {
+				succeed(w, r, "")
+				return
+			}
+			gets++
+			inner(n, w, r)
+		}
+		c := s.connect(t, nil)
+		o, err := c.GetObject(t.Context(), "bucket", "object", minio.GetObjectOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer o.Close()
+		if _, err := c.PutObject(t.Context(), "bucket", "copy", o, 500_000, minio.PutObjectOptions{}); err != nil || gets != 1 {
+			t.Errorf("%d downloads, %v", gets, err)
+		}
 	})
 }

@@ -2,6 +2,8 @@ package minio
 
 import (
 	"context"
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -10,57 +12,6 @@ import (
 
 	"github.com/tidegate-go/tidegate/middleware"
 )
-
-// operations are the ready operations and two that go through Do and Call.
-var operations = []struct {
-	name string
-	run  func(context.Context, *Client) error
-}{
-	{"PutObject", func(ctx context.Context, c *Client) error {
-		_, err := c.PutObject(ctx, "bucket", "object", strings.NewReader("content"), 7, minio.PutObjectOptions{})
-		return err
-	}},
-	{"GetObject", func(ctx context.Context, c *Client) error {
-		o, err := c.GetObject(ctx, "bucket", "object", minio.GetObjectOptions{})
-		if err == nil {
-			o.Close()
-		}
-		return err
-	}},
-	{"StatObject", func(ctx context.Context, c *Client) error {
-		_, err := c.StatObject(ctx, "bucket", "object", minio.StatObjectOptions{})
-		return err
-	}},
-	{"RemoveObject", func(ctx context.Context, c *Client) error {
-		return c.RemoveObject(ctx, "bucket", "object", minio.RemoveObjectOptions{})
-	}},
-	{"ListObjects", func(ctx context.Context, c *Client) error {
-		for _, err := range c.ListObjects(ctx, "bucket", minio.ListObjectsOptions{}) {
-			return err
-		}
-		return nil
-	}},
-	{"BucketExists", func(ctx context.Context, c *Client) error {
-		_, err := c.BucketExists(ctx, "bucket")
-		return err
-	}},
-	{"MakeBucket", func(ctx context.Context, c *Client) error {
-		return c.MakeBucket(ctx, "bucket", minio.MakeBucketOptions{})
-	}},
-	{"SetBucketPolicy", func(ctx context.Context, c *Client) error {
-		op := Op{Name: "SetBucketPolicy", Bucket: "bucket", Kind: Write}
-		return c.Do(ctx, op, func(ctx context.Context, raw *minio.Client) error {
-			return raw.SetBucketPolicy(ctx, "bucket", `{"Version":"2012-10-17"}`)
-		})
-	}},
-	{"GetBucketPolicy", func(ctx context.Context, c *Client) error {
-		op := Op{Name: "GetBucketPolicy", Bucket: "bucket", Kind: Read}
-		_, err := Call(ctx, c, op, func(ctx context.Context, raw *minio.Client) (string, error) {
-			return raw.GetBucketPolicy(ctx, "bucket")
-		})
-		return err
-	}},
-}
 
 func TestBadInputIsAnErrorAndNoRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -165,4 +116,26 @@ func TestContextOfAFunctionEndsWithIt(t *testing.T) {
 		t.Error(n, err)
 	}
 	<-done
+}
+
+func TestDeniedIsNotTakenForAnotherRegionTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{answer: func(_ int, w http.ResponseWriter, r *http.Request) {
+			if r.URL.Query().Has("location") {
+				io.WriteString(w, "<LocationConstraint>eu-west-1</LocationConstraint>")
+				return
+			}
+			w.Header().Set("X-Amz-Bucket-Region", "eu-west-1")
+			fail(w, r, 403, "AccessDenied")
+		}}
+		seen := &verdicts{}
+		c := s.connect(t, middleware.NewChain("s3", seen), func(o *minio.Options) { o.Region = "" })
+		for range 3 {
+			_, err := c.PutObject(t.Context(), "bucket", "object", strings.NewReader("x"), 1, minio.PutObjectOptions{})
+			wantCode(t, err, "AccessDenied")
+		}
+		denied := middleware.Verdict{Class: middleware.Success, Reason: "denied"}
+		seen.want(t, denied, denied, denied)
+		s.wantRequests(t, 1+4) // the location, and one that might have been in another region
+	})
 }

@@ -4,7 +4,6 @@ package minio
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -22,8 +21,6 @@ import (
 	"github.com/tidegate-go/tidegate/middleware"
 	"github.com/tidegate-go/tidegate/policies"
 )
-
-const accessKey, secretKey = "tidegate", "tidegate-secret"
 
 // A realServer is an S3 server that runs as a process of its own.
 type realServer struct {
@@ -52,7 +49,7 @@ var realServers = []realServer{
 }
 
 // find returns the path of the program. Without it the test is skipped, in CI it fails.
-func (s realServer) find(t *testing.T) string {
+func (s realServer) find(t testing.TB) string {
 	t.Helper()
 	path := filepath.Join(os.Getenv("TIDEGATE_TOOLS"), s.program)
 	_, err := os.Stat(path)
@@ -68,7 +65,7 @@ func (s realServer) find(t *testing.T) string {
 }
 
 // start runs the server until stop is called or the test ends, and returns when it is ready.
-func (s realServer) start(t *testing.T, dir, address string) (stop func()) {
+func (s realServer) start(t testing.TB, dir, address string) (stop func()) {
 	t.Helper()
 	for _, name := range []string{"data", "sidecar", "versions"} {
 		if err := os.MkdirAll(filepath.Join(dir, name), 0o700); err != nil {
@@ -113,7 +110,7 @@ func (s realServer) start(t *testing.T, dir, address string) (stop func()) {
 }
 
 // freeAddress returns a loopback address that nobody listens on.
-func freeAddress(t *testing.T) string {
+func freeAddress(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -123,7 +120,7 @@ func freeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-func (s realServer) options(t *testing.T) minio.Options {
+func (s realServer) options(t testing.TB) minio.Options {
 	transport := &http.Transport{DisableCompression: true, ResponseHeaderTimeout: 10 * time.Second}
 	t.Cleanup(transport.CloseIdleConnections)
 	return minio.Options{
@@ -229,23 +226,5 @@ func TestRealRestart(t *testing.T) {
 				object.Close()
 			}
 		})
-	}
-}
-
-// await repeats f until it succeeds.
-func await(ctx context.Context, t *testing.T, f func() error) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	for {
-		err := f()
-		if err == nil {
-			return
-		}
-		select {
-		case <-time.After(50 * time.Millisecond):
-		case <-ctx.Done():
-			t.Fatal(err)
-		}
 	}
 }

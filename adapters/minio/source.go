@@ -49,7 +49,9 @@ func newSource(r io.Reader, size int64) *source {
 	}
 	s.seeker, s.offset = seeker, offset
 	// Each ReadAt of an object that is being downloaded would be a request.
-	if _, remote := r.(*minio.Object); !remote {
+	switch r.(type) {
+	case *minio.Object, *Object:
+	default:
 		s.at, _ = r.(io.ReaderAt)
 	}
 	return s
@@ -99,7 +101,7 @@ func (s *source) open(ctx context.Context) (*view, error) {
 		return nil, ctx.Err()
 	}
 	switch {
-	case s.last != nil && s.seeker == nil:
+	case s.last != nil && s.seeker == nil && s.last.used.Load():
 		return nil, errConsumed
 	case s.last != nil && !s.last.closed.Load():
 		return nil, errShared
@@ -129,6 +131,7 @@ type view struct {
 
 	source *source
 	closed atomic.Bool
+	used   atomic.Bool           // something was read, or tried to
 	read   int64                 // by streamReader
 	fault  atomic.Pointer[error] // the first error of the reader
 	wrong  atomic.Bool           // the reader holds less than was promised
@@ -152,7 +155,8 @@ func (v *view) explain(err error) (guilty bool, explained error) {
 
 func (v *view) note(err error) {
 	if err != nil && !errors.Is(err, io.EOF) {
-		v.fault.CompareAndSwap(nil, &err)
+		fault := err // not &err, which would cost an allocation for each Read
+		v.fault.CompareAndSwap(nil, &fault)
 	}
 }
 
@@ -165,6 +169,7 @@ func (r streamReader) Read(p []byte) (int, error) {
 	if v.closed.Load() {
 		return 0, errViewClosed
 	}
+	v.used.Store(true)
 	if s.size >= 0 {
 		// net/http looks for more than was promised, and whether it finds any before
 		// the server has answered is a matter of luck.
@@ -189,6 +194,7 @@ func (r sectionReader) ReadAt(p []byte, offset int64) (int, error) {
 	if v.closed.Load() {
 		return 0, errViewClosed
 	}
+	v.used.Store(true)
 	n, err := s.at.ReadAt(p, offset)
 	v.note(err)
 	if s.size >= 0 && err == io.EOF && n < len(p) { // p ends where the section does

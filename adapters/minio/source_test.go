@@ -104,19 +104,25 @@ func TestM9AttemptsThatOverlap(t *testing.T) {
 	for _, row := range []struct {
 		name   string
 		reader io.Reader
+		read   bool
 		close  bool
 		want   error
 	}{
-		{"sections", strings.NewReader(digits), false, nil},
-		{"seeker", seekOnly{strings.NewReader(digits)}, false, errShared},
-		{"seeker, one after the other", seekOnly{strings.NewReader(digits)}, true, nil},
-		{"stream", bytes.NewBufferString(digits), true, errConsumed},
+		{"sections", strings.NewReader(digits), true, false, nil},
+		{"seeker", seekOnly{strings.NewReader(digits)}, true, false, errShared},
+		{"seeker, one after the other", seekOnly{strings.NewReader(digits)}, true, true, nil},
+		{"stream", bytes.NewBufferString(digits), true, true, errConsumed},
+		{"stream that nobody has read", bytes.NewBufferString(digits), false, true, nil},
+		{"stream that nobody has read yet", bytes.NewBufferString(digits), false, false, errShared},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			s := newSource(row.reader, 10)
 			first, err := s.open(t.Context())
 			if err != nil {
 				t.Fatal(err)
+			}
+			if row.read {
+				first.Read(make([]byte, 1))
 			}
 			if row.close {
 				first.close()

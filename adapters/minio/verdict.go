@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"encoding/xml"
 	"errors"
 	"io"
@@ -24,8 +25,8 @@ import (
 //
 // It does not know the context of the operation. Inside the chain a [Client] also
 // tells the caller's own cancellation (Ignored) from a timeout of the chain
-// (Failure), and grants the second attempt only once after an answer that such an
-// attempt can put right: another region, an expired token, a damaged body.
+// (Failure), lets a damaged body be repeated once only, and repeats what went to the
+// wrong region or had an expired token by itself, once within the attempt.
 func Classify(err error, kind Kind) middleware.Verdict {
 	return meaningOf(err).verdict(kind)
 }
@@ -34,7 +35,6 @@ func Classify(err error, kind Kind) middleware.Verdict {
 type meaning struct {
 	class  middleware.Class
 	repeat repeat
-	once   bool // only the first attempt may be followed by another
 	writes bool // it says nothing about reads
 	reason string
 }
@@ -72,16 +72,17 @@ var (
 	brokenRest  = meaning{class: middleware.Failure, reason: "status_5xx"}
 	storageFull = meaning{class: middleware.Failure, writes: true, reason: "storage_full"}
 	slowSender  = meaning{class: middleware.Ignored, repeat: repeatable, reason: "request_timeout"}
-	damaged     = meaning{class: middleware.Ignored, repeat: repeatable, once: true, reason: "damaged_body"}
+	damaged     = meaning{class: middleware.Ignored, repeat: repeatable, reason: "damaged_body"}
 	conflict    = meaning{class: middleware.Success, repeat: repeatable, reason: "conflict"}
-	wrongRegion = meaning{class: middleware.Success, repeat: notRun, once: true, reason: "region"}
-	expired     = meaning{class: middleware.Ignored, repeat: notRun, once: true, reason: "expired_token"}
+	wrongRegion = meaning{class: middleware.Success, repeat: notRun, reason: "region"}
+	expired     = meaning{class: middleware.Ignored, repeat: notRun, reason: "expired_token"}
 	denied      = meaning{class: middleware.Success, reason: "denied"}
 	clockSkew   = meaning{class: middleware.Ignored, reason: "clock_skew"}
 	notFound    = meaning{class: middleware.Success, reason: "not_found"}
 	condition   = meaning{class: middleware.Success, reason: "precondition"}
 	refused     = meaning{class: middleware.Success, reason: "status_4xx"}
 
+	allFailed = meaning{class: middleware.Failure, reason: "all_failed"}
 	network   = meaning{class: middleware.Failure, repeat: repeatable, reason: "network"}
 	connect   = meaning{class: middleware.Failure, repeat: notRun, reason: "connect"}
 	insecure  = meaning{class: middleware.Failure, reason: "tls"}
@@ -100,6 +101,7 @@ var codes = map[string]meaning{
 	"RequestLimitExceeded": throttled,
 	"RequestThrottled":     throttled,
 	"TooManyRequests":      throttled,
+	"503 Slow Down":        throttled, // the status of Amazon's answer to a HEAD request
 
 	"InternalError":              internal,
 	"ServiceUnavailable":         unavailable,
@@ -166,6 +168,7 @@ func meaningOf(err error) meaning {
 	var (
 		rejection *middleware.Rejection
 		response  minio.ErrorResponse
+		broken    *brokenOff
 	)
 	switch {
 	case err == nil:
@@ -178,6 +181,10 @@ func meaningOf(err error) meaning {
 		return rejected
 	case errors.As(err, &response):
 		return meaningOfResponse(response)
+	case errors.As(err, &broken):
+		return network
+	case errors.Is(err, errAllFailed):
+		return allFailed
 	default:
 		return meaningOfNoResponse(err)
 	}
@@ -231,6 +238,8 @@ func meaningOfNoResponse(err error) meaning {
 		request *url.Error
 		timeout net.Error
 		syntax  *xml.SyntaxError
+		value   *json.SyntaxError
+		field   *json.UnmarshalTypeError
 		element xml.UnmarshalError
 		path    *fs.PathError
 		link    *os.LinkError
@@ -251,12 +260,12 @@ func meaningOfNoResponse(err error) meaning {
 			return local
 		}
 		return network
-	case errors.As(err, &timeout), errors.As(err, &syntax), errors.As(err, &element),
+	case errors.As(err, &timeout), errors.As(err, &syntax), errors.As(err, &element), errors.As(err, &value), errors.As(err, &field),
 		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return network // an answer that was cut, or is none of S3
 	default:
-		// Every request that fails gives one of the above. What remains was decided
-		// here: a bad name, minio-go's own health check, credentials.
+		// A request that fails gives one of the above, save for some broken answers. What
+		// remains was decided here: a bad name, minio-go's own health check, credentials.
 		return local
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/minio/minio-go/v7"
@@ -267,4 +268,16 @@ func TestClassifyConnections(t *testing.T) {
 			checkVerdicts(t, err, row.class, row.repeat, row.reason)
 		})
 	}
+}
+
+func TestCutJSONIsAFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{answer: func(_ int, w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `{"a":`) }}
+		seen := &verdicts{}
+		if _, err := s.connect(t, middleware.NewChain("s3", retryPolicy(2), seen)).GetBucketReplicationMetrics(t.Context(), "bucket"); err == nil {
+			t.Error("no error")
+		}
+		broken := middleware.Verdict{Class: middleware.Failure, Retry: true, Reason: "network"}
+		seen.want(t, broken, broken)
+	})
 }

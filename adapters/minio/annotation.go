@@ -44,6 +44,9 @@ func (c *Client) GetObjectAnnotation(ctx context.Context, bucket, object, annota
 // where it stands, at most 1 MiB, which is read before the first attempt. It returns
 // the annotation's ETag.
 func (c *Client) PutObjectAnnotation(ctx context.Context, bucket, object, annotation string, payload io.ReadSeeker, opts minio.PutObjectAnnotationOptions) (string, error) {
+	if err := c.check(); err != nil {
+		return "", err
+	}
 	if isNil(payload) {
 		return "", c.redact(nilReader(bucket, object))
 	}

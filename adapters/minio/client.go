@@ -41,7 +41,8 @@ var errNoClient = errors.New("minio: there is no minio-go client: make one with 
 // MaxRetries of o is best left 0: then requests are repeated by the chain alone,
 // save those of an upload that can only be repeated part by part, see
 // [Client.PutObject]. By itself minio-go would send each of the chain's attempts up
-// to 10 times. It waits up to 200 ms after a request that it would have repeated
+// to 10 times. (A retry that stands in the chain itself is seen, one that is hidden in
+// another policy is not.) It waits up to 200 ms after a request that it would have repeated
 // even when it may not, which a timeout in the chain has to leave room for.
 //
 // Set o.Region where it is known. Without it the first call to each bucket also
@@ -102,8 +103,9 @@ func plural(attempts int) string {
 // Wrap returns a Client for a minio-go client that exists. A nil chain has no
 // policies. Each operation of a Client without a minio-go client fails.
 //
-// Wrap cannot see the MaxRetries of c. Unless it was set to 1, every attempt that
-// the chain makes is up to 10 requests, and a policy sees only the last of them.
+// Wrap cannot see the MaxRetries of c. Set it to 1: otherwise every attempt that the
+// chain makes is up to so many requests, 10 by default, of which a policy sees only the
+// last, and what an earlier one of them did is not told from what was there before.
 // Nor can it see the credentials of c, to have expired ones renewed before their
 // time.
 func Wrap(c *minio.Client, chain *middleware.Chain, opts ...Option) *Client {
@@ -140,8 +142,9 @@ func (c *Client) EndpointURL() *url.URL {
 // healthBucket is the bucket that a health check asks for. It need not exist.
 const healthBucket = "tidegate-health-check"
 
-// HealthCheck asks the server for a bucket, past the policies. Any answer that is
-// not a failure of the server is good news, and so is a refusal. It is meant for
+// HealthCheck asks the server for a bucket, past the policies. Good news is each
+// answer that counts as a success of the server, such as that there is no such bucket,
+// or AccessDenied. A failure, SlowDown and no answer at all are errors. It is meant for
 // policies.BreakerConfig.HealthCheck. (minio-go's own HealthCheck sends nothing when
 // a region is set, and MinIO's health endpoint answers before the server is ready.)
 func (c *Client) HealthCheck(ctx context.Context) error {

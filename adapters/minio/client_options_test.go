@@ -202,7 +202,7 @@ func TestM18RedactionLeavesOutTheNamesOfObjects(t *testing.T) {
 				return err
 			})
 			c := s.connect(t, middleware.NewChain("s3", retryPolicy(2), spy), row.change)
-			WithRedactedKeys()(&c.options)
+			WithRedactedNames()(&c.options)
 			ctx := t.Context()
 			_, err1 := c.GetObject(ctx, "bucket", secret, minio.GetObjectOptions{})
 			_, err2 := c.PutObject(ctx, "bucket", secret, strings.NewReader("x"), 1, minio.PutObjectOptions{})

@@ -43,7 +43,9 @@
 //
 // # Traces
 //
-// Each call through the chain is one operation, named after the method. For a span
+// Each call through the chain is one operation, named after the method; the rest of a
+// download or listing that broke off, ReadAt, and each 1000 objects of RemoveObjects are
+// calls of their own. For a span
 // of each request as well, give Options.Transport an observer's transport:
 //
 //	options.Transport = observer.Transport(transport)

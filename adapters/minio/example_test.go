@@ -86,7 +86,8 @@ func ExampleNew() {
 	breaker := policies.NewBreaker(policies.BreakerConfig{
 		HealthCheck: func(ctx context.Context) error { return store.HealthCheck(ctx) }, // may close it without a call
 	})
-	chain := middleware.NewChain("backups",
+	defer breaker.Close()
+	chain := middleware.NewChain("nightly",
 		policies.NewRetry(policies.RetryConfig{}),
 		breaker,
 		policies.NewBulkhead(policies.BulkheadConfig{MaxConcurrent: 20}),
@@ -97,28 +98,24 @@ func ExampleNew() {
 	if err != nil {
 		panic(err)
 	}
-	if err = store.MakeBucket(ctx, "backups", miniogo.MakeBucketOptions{}); err != nil {
+	if _, err = store.PutObject(ctx, "nightly", "monday.tar", file, file.Size(), miniogo.PutObjectOptions{}); err != nil {
 		panic(err)
 	}
-	if _, err = store.PutObject(ctx, "backups", "monday.tar", file, file.Size(), miniogo.PutObjectOptions{}); err != nil {
-		panic(err)
-	}
-	object, err := store.GetObject(ctx, "backups", "monday.tar", miniogo.GetObjectOptions{}) // NoSuchKey comes here, not from Read
+	object, err := store.GetObject(ctx, "nightly", "monday.tar", miniogo.GetObjectOptions{}) // NoSuchKey comes here, not from Read
 	if err != nil {
 		panic(err)
 	}
 	defer object.Close()
 	var old []miniogo.ObjectInfo
-	for found, err := range store.ListObjects(ctx, "backups", miniogo.ListObjectsOptions{Prefix: "2025/", Recursive: true}) {
+	for found, err := range store.ListObjects(ctx, "nightly", miniogo.ListObjectsOptions{Prefix: "2025/", Recursive: true}) {
 		if err != nil {
 			panic(err)
 		}
 		old = append(old, found)
 	}
-	for removed, err := range store.RemoveObjects(ctx, "backups", slices.Values(old), miniogo.RemoveObjectsOptions{}) {
+	for removed, err := range store.RemoveObjects(ctx, "nightly", slices.Values(old), miniogo.RemoveObjectsOptions{}) {
 		fmt.Println(removed.ObjectName, err)
 	}
-	defer breaker.Close()
 	content, err := io.ReadAll(object)
 	fmt.Println(string(content), err)
 	// Output: all of Monday <nil>
@@ -126,7 +123,11 @@ func ExampleNew() {
 
 // startS3 returns a server that answers 503 while down is above zero, and counts it down.
 func startS3() (server *httptest.Server, down *atomic.Int32) {
-	s3 := gofakes3.New(s3mem.New(), gofakes3.WithLogger(gofakes3.DiscardLog())).Server()
+	objects := s3mem.New()
+	if err := objects.CreateBucket("nightly"); err != nil {
+		panic(err)
+	}
+	s3 := gofakes3.New(objects, gofakes3.WithLogger(gofakes3.DiscardLog())).Server()
 	down = new(atomic.Int32)
 	return httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if down.Add(-1) >= 0 {

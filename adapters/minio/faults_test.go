@@ -92,13 +92,13 @@ var theFaults = []fault{
 	},
 	{
 		name: "cut in mid-upload", breaker: mayOpen, outcome: someFail,
-		sees:    "An upload whose reader can be rewound is repeated from its start; that of a stream fails with the first cut. The server keeps nothing of what it got in part.",
+		sees:    "An upload whose reader can be rewound is repeated from its start; that of a stream in one request fails with the first cut. The server keeps nothing of what it got in part.",
 		reasons: []string{"network", "damaged_body"},
 		strike:  inject(injector.CutRequest(256 << 10)),
 	},
 	{
 		name: "503 SlowDown for 3 s", breaker: staysClosed, outcome: onlyStreamsFail,
-		sees:    "Calls take up to some seconds longer and succeed, if the waits of the retry add up to more than the 3 s. Only the upload of a stream fails, at once, with SlowDown. A HEAD (StatObject) that is answered 503 with neither `X-Minio-Error-Code` nor the status text `Slow Down` counts as a failure.",
+		sees:    "Calls take up to some seconds longer and succeed, if the waits of the retry add up to more than the 3 s. Only the upload of a stream in one request fails, at once, with SlowDown. A HEAD (StatObject) that is answered 503 with neither `X-Minio-Error-Code` nor the status text `Slow Down` counts as a failure.",
 		reasons: []string{"throttled"},
 		strike:  inject(injector.SlowDown().For(3 * time.Second)),
 		workers: 100, attempts: 12, limit: time.Minute, within: time.Minute,

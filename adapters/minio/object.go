@@ -209,7 +209,8 @@ func (o *Object) outlive(err error) error {
 }
 
 // Seek sets the position of the next Read, as [io.Seeker] says. The next Read asks
-// for the content from there on, inside the policies.
+// for the content from there on, inside the policies. It does not undo an error of
+// Read, save for io.EOF.
 func (o *Object) Seek(offset int64, whence int) (int64, error) {
 	switch whence {
 	case io.SeekStart:

@@ -134,8 +134,11 @@ func (c *Client) mend(op Op, err error) bool {
 		if c.pinned {
 			return false
 		}
-		// Some servers name the region in every refusal.
 		response, _ := errors.AsType[minio.ErrorResponse](err)
+		if response.Code != minio.AccessDenied {
+			return true
+		}
+		// Some servers name the region in every such answer.
 		known, _ := c.regions.Swap(op.Bucket, response.Region)
 		return known != response.Region
 	case expired:

@@ -23,9 +23,10 @@ func WithBucketKeys() Option {
 	return func(o *options) { o.byBucket = true }
 }
 
-// WithRedactedKeys leaves the names of objects out of errors: out of the fields and
-// the message of a minio-go ErrorResponse, and out of the URL of a network error.
-// Names of buckets stay.
-func WithRedactedKeys() Option {
+// WithRedactedNames leaves the names of objects out of errors: out of the fields and
+// the message of a minio-go ErrorResponse, in which the name of the bucket stays, and
+// out of the URL of a network error, of which the server stays. An error of another
+// kind around one of these has its text redacted; what errors.Unwrap finds in it is not.
+func WithRedactedNames() Option {
 	return func(o *options) { o.redacted = true }
 }

@@ -79,7 +79,7 @@ func TestM18RedactionIsWhole(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := &script{answer: row.answer}
 				c := s.connect(t, retrying(2))
-				WithRedactedKeys()(&c.options)
+				WithRedactedNames()(&c.options)
 				err := row.run(t.Context(), c)
 				if err == nil || !row.is(err) {
 					t.Fatalf("error %v (%T)", err, err)

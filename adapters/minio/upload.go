@@ -31,7 +31,7 @@ import (
 //
 // An upload with a condition (If-Match, If-None-Match) of up to 5 GiB is one request:
 // minio-go does not say the condition when it completes an upload in parts, and some
-// servers then overwrite what they should not. With size -1 that can happen.
+// servers then overwrite what they should not. With size -1, or more, that can happen.
 //
 // An error of the reader, or one that holds less than size, does not count against
 // the server. When an upload in parts has failed, minio-go aborts it, for up

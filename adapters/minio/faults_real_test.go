@@ -22,6 +22,7 @@ func TestRealFaults(t *testing.T) {
 					address: shared,
 					creds:   credentials.NewStaticV4(accessKey, secretKey, ""),
 					limit:   4 * time.Second,
+					hasty:   s.program == "versitygw",
 				}
 				if row.name == "restart of the server" {
 					dir := t.TempDir()

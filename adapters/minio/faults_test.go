@@ -75,7 +75,7 @@ var theFaults = []fault{
 	{
 		name: "5 s latency", breaker: opens, outcome: allFail,
 		sees:    "As in down when the attempt timeout is below 5 s, but the server may have done what it answered too late.",
-		reasons: []string{"timeout", "network"}, // versitygw closes an upload that it refuses (409, 412) before it has read it
+		reasons: []string{"timeout"},
 		strike:  inject(injector.Late(5 * time.Second)),
 	},
 	{
@@ -125,6 +125,11 @@ type faultServer struct {
 	limit   time.Duration // of an attempt, unless the row has its own
 	kill    func()
 	start   func()
+
+	// hasty says that the server closes the connection of an upload that it refuses, such
+	// as one whose condition does not hold, before it has read it. What the client sees is
+	// then a broken connection, if it has not read the answer yet.
+	hasty bool
 }
 
 // faultMatrix runs the rows, each with operations under its fault. open returns the

@@ -41,9 +41,9 @@ var errNoClient = errors.New("minio: there is no minio-go client: make one with 
 // MaxRetries of o is best left 0: then requests are repeated by the chain alone,
 // save those of an upload that can only be repeated part by part, see
 // [Client.PutObject]. By itself minio-go would send each of the chain's attempts up
-// to 10 times. (A retry that stands in the chain itself is seen, one that is hidden in
-// another policy is not.) It waits up to 200 ms after a request that it would have repeated
-// even when it may not, which a timeout in the chain has to leave room for.
+// to 10 times. It waits up to 200 ms after a request that it would have repeated even
+// when it may not, which a timeout in the chain has to leave room for. New sees a retry
+// that stands in the chain itself, not one that is hidden in another policy.
 //
 // Set o.Region where it is known. Without it the first call to each bucket also
 // asks for the bucket's location. An attempt that is told of another region, or that
@@ -152,7 +152,7 @@ func (c *Client) HealthCheck(ctx context.Context) error {
 		return err
 	}
 	_, err := c.raw.BucketExists(ctx, healthBucket)
-	if _, answered := errors.AsType[minio.ErrorResponse](err); answered && c.judge(ctx, Read, err).Class == middleware.Success {
+	if c.judge(ctx, Read, err).Class == middleware.Success {
 		return nil
 	}
 	return err

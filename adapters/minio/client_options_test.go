@@ -307,7 +307,7 @@ func TestM22ExpiredTokenIsRenewed(t *testing.T) {
 				c := s.connect(t, middleware.NewChain("s3", seen), func(o *minio.Options) { o.Creds = credentials.New(provider) })
 				o, err := c.GetObject(t.Context(), "bucket", "object", minio.GetObjectOptions{})
 				if (err == nil) != row.ok {
-					t.Error(err)
+					t.Fatal(err)
 				}
 				if row.ok {
 					o.Close()

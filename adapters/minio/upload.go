@@ -108,14 +108,18 @@ func (a *uploadAttempt) run(ctx context.Context, fn func(context.Context, *view)
 	return err
 }
 
-// maxSinglePut is the most that S3 takes in one request, in bytes.
-const maxSinglePut = 5 << 30
+// The least that is uploaded in parts, and the most that S3 takes in one request, in
+// bytes.
+const (
+	minPart      = 5 << 20
+	maxSinglePut = 5 << 30
+)
 
 // wholeForCondition reports whether an upload has a condition that one in parts would
 // lose, and may be one request.
 func wholeForCondition(opts minio.PutObjectOptions, size int64) bool {
-	if size < 0 || size > maxSinglePut {
-		return false
+	if size < minPart || size > maxSinglePut {
+		return false // before the header, which costs allocations
 	}
 	header := opts.Header()
 	return header.Get("If-Match") != "" || header.Get("If-None-Match") != ""

@@ -51,6 +51,7 @@ var layers = map[string]layer{
 	".":                    {own: []string{"observability", "transports", "policies", "middleware"}, others: []string{"go.yaml.in/yaml/v4"}},
 	"examples":             {own: []string{anything}, others: []string{anything}},
 	"internal/benchmarks":  {own: []string{anything}, others: []string{anything}},
+	"internal/gittest":     {own: []string{"internal/gittest", "middleware", "policies"}},
 	"internal/injector":    {testsToo: true},
 	"internal/loopback":    {testsToo: true},
 	"tools":                {others: []string{anything}},

@@ -8,37 +8,38 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tidegate-go/tidegate/internal/gittest"
 	"github.com/tidegate-go/tidegate/middleware"
 	"github.com/tidegate-go/tidegate/policies"
 )
 
 // cloned returns a server and a clone of what it serves.
-func cloned(t *testing.T) (*server, string) {
+func cloned(t *testing.T) (*gittest.Server, string) {
 	t.Helper()
-	s := newServer(t, newRepository(t))
+	s := gittest.NewServer(t, gittest.NewRepository(t))
 	dir := filepath.Join(t.TempDir(), "app")
-	git(t, "", "clone", "-q", s.url, dir)
-	s.script()
+	gittest.Git(t, "", "clone", "-q", s.Repo, dir)
+	s.Script()
 	return s, dir
 }
 
 func TestLsRemote(t *testing.T) {
-	s := newServer(t, newRepository(t))
-	head, tag := s.head(t), git(t, s.bare, "rev-parse", "v1")
+	s := gittest.NewServer(t, gittest.NewRepository(t))
+	head, tag := s.Head(t), gittest.Git(t, s.Bare, "rev-parse", "v1")
 	for _, row := range []struct {
 		name     string
 		patterns []string
-		faults   []fault
+		faults   []gittest.Fault
 		want     []Ref
 	}{
 		{name: "all", want: []Ref{{"HEAD", head}, {"refs/heads/main", head}, {"refs/tags/v1", tag}, {"refs/tags/v1^{}", head}}},
 		{name: "some", patterns: []string{"main", "HEAD"}, want: []Ref{{"HEAD", head}, {"refs/heads/main", head}}},
 		{name: "none", patterns: []string{"refs/heads/nope"}},
-		{name: "after faults", patterns: []string{"main"}, faults: []fault{answer(503), cut("command=ls-refs")}, want: []Ref{{"refs/heads/main", head}}},
+		{name: "after faults", patterns: []string{"main"}, faults: []gittest.Fault{gittest.Answer(503), gittest.Cut("command=ls-refs")}, want: []Ref{{"refs/heads/main", head}}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			s.script(row.faults...)
-			got, err := newClient(t, retry(), Config{}).LsRemote(bounded(t), s.url, row.patterns...)
+			s.Script(row.faults...)
+			got, err := newClient(t, retry(), Config{}).LsRemote(bounded(t), s.Repo, row.patterns...)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -50,8 +51,8 @@ func TestLsRemote(t *testing.T) {
 func TestG14WellButNothingThere(t *testing.T) {
 	s, dir := cloned(t)
 	empty := t.TempDir()
-	git(t, empty, "init", "-q", "--bare")
-	hollow := newServer(t, empty)
+	gittest.Git(t, empty, "init", "-q", "--bare")
+	hollow := gittest.NewServer(t, empty)
 	var seen verdicts
 	breaker := policies.NewBreaker(policies.BreakerConfig{FailureThreshold: 1})
 	client := newClient(t, retry(&seen, breaker), Config{})
@@ -60,10 +61,10 @@ func TestG14WellButNothingThere(t *testing.T) {
 	if got, err := client.Fetch(ctx, dir, FetchOptions{}); err != nil || len(got.Updated) > 0 {
 		t.Errorf("up to date: got %+v, %v", got, err)
 	}
-	if got, err := client.LsRemote(ctx, hollow.url); err != nil || len(got) > 0 {
+	if got, err := client.LsRemote(ctx, hollow.Repo); err != nil || len(got) > 0 {
 		t.Errorf("an empty remote: got %v, %v", got, err)
 	}
-	if got, err := client.Clone(ctx, hollow.url, filepath.Join(t.TempDir(), "app"), CloneOptions{}); err != nil || got.Commit != "" {
+	if got, err := client.Clone(ctx, hollow.Repo, filepath.Join(t.TempDir(), "app"), CloneOptions{}); err != nil || got.Commit != "" {
 		t.Errorf("an empty remote: got %v, %v", got, err)
 	}
 	_, err := client.Fetch(ctx, dir, FetchOptions{Refspecs: []string{"nope"}})
@@ -81,7 +82,7 @@ func TestG14WellButNothingThere(t *testing.T) {
 			t.Errorf("got the verdict %+v, want a success", v)
 		}
 	}
-	if breaker.State() != policies.Closed || s.served() == 0 {
+	if breaker.State() != policies.Closed || s.Served() == 0 {
 		t.Errorf("the breaker is %s", breaker.State())
 	}
 }
@@ -98,12 +99,12 @@ func TestBreakerOpensOnFailuresAlone(t *testing.T) {
 		{503, 2, policies.Closed},
 		{503, 3, policies.Open},
 	} {
-		s := newServer(t, newRepository(t))
-		s.always(answer(row.status))
+		s := gittest.NewServer(t, gittest.NewRepository(t))
+		s.Always(gittest.Answer(row.status))
 		breaker := policies.NewBreaker(policies.BreakerConfig{FailureThreshold: 3, Timeout: time.Hour})
 		client := newClient(t, middleware.NewChain("git", breaker), Config{})
 		for range row.calls {
-			if _, err := client.LsRemote(bounded(t), s.url); err == nil {
+			if _, err := client.LsRemote(bounded(t), s.Repo); err == nil {
 				t.Errorf("%d: no error", row.status)
 			}
 		}
@@ -112,9 +113,9 @@ func TestBreakerOpensOnFailuresAlone(t *testing.T) {
 		}
 		if row.state == policies.Open {
 			parent := t.TempDir()
-			before := s.served()
-			_, err := client.Clone(bounded(t), s.url, filepath.Join(parent, "app"), CloneOptions{})
-			if !errors.Is(err, middleware.ErrOpen) || s.served() != before {
+			before := s.Served()
+			_, err := client.Clone(bounded(t), s.Repo, filepath.Join(parent, "app"), CloneOptions{})
+			if !errors.Is(err, middleware.ErrOpen) || s.Served() != before {
 				t.Errorf("got %v, want the breaker's rejection and no call", err)
 			}
 			equal(t, "left behind", names(t, parent), nil)
@@ -123,7 +124,7 @@ func TestBreakerOpensOnFailuresAlone(t *testing.T) {
 }
 
 func TestG15LocalPathsPassByTheChain(t *testing.T) {
-	repository := newRepository(t)
+	repository := gittest.NewRepository(t)
 	dir := filepath.Join(t.TempDir(), "app")
 	breaker := policies.NewBreaker(policies.BreakerConfig{})
 	breaker.ForceOpen()
@@ -132,7 +133,7 @@ func TestG15LocalPathsPassByTheChain(t *testing.T) {
 	if _, err := client.Clone(ctx, repository, dir, CloneOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	whole(t, dir, git(t, repository, "rev-parse", "HEAD"))
+	gittest.Whole(t, dir, gittest.Git(t, repository, "rev-parse", "HEAD"))
 	for _, url := range []string{repository, "file://" + repository} {
 		if _, err := client.LsRemote(ctx, url); err != nil {
 			t.Error(err)
@@ -149,29 +150,46 @@ func TestG15LocalPathsPassByTheChain(t *testing.T) {
 	}
 }
 
+// waits records the waits before retries, and ends the call at the first one.
+type waits struct {
+	seen []time.Duration
+	end  func()
+}
+
+func (w *waits) Execute(ctx context.Context, next middleware.Next) error { return next.Do(ctx) }
+
+func (w *waits) Observe(_ context.Context, e middleware.Event) {
+	if e.Kind == middleware.RetryScheduled {
+		w.seen = append(w.seen, e.Wait)
+		w.end()
+	}
+}
+
 func TestG16ThrottledWaitsLong(t *testing.T) {
-	s := newServer(t, newRepository(t))
-	s.always(answer(429))
-	var seen verdicts
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+	s := gittest.NewServer(t, gittest.NewRepository(t))
+	s.Always(gittest.Answer(429))
+	ctx, cancel := context.WithCancel(bounded(t))
 	defer cancel()
-	_, err := newClient(t, retry(&seen), Config{}).LsRemote(ctx, s.url)
-	var rejection *middleware.Rejection
-	if !errors.As(err, &rejection) || !errors.Is(err, middleware.ErrDeadline) || rejection.RetryAfter < 5*time.Second {
-		t.Errorf("got %v, want a rejection: 5 s do not fit", err)
+	var seen verdicts
+	waited := &waits{end: cancel}
+	chain := middleware.NewChain("git", waited, policies.NewRetry(policies.RetryConfig{Delay: time.Millisecond, Jitter: -1}), &seen)
+	_, err := newClient(t, chain, Config{}).LsRemote(ctx, s.Repo)
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want the end of the wait", err)
 	}
 	if e := failure(t, err, KindThrottled); e.HTTPStatus != 429 {
 		t.Errorf("got %+v", e)
 	}
+	equal(t, "waits", waited.seen, []time.Duration{5 * time.Second})
 	equal(t, "verdicts", seen.seen, []middleware.Verdict{{Class: middleware.Throttled, Retry: true, After: 5 * time.Second, Reason: "throttled"}})
 }
 
 func TestG4SilentServer(t *testing.T) {
-	s := newServer(t, newRepository(t))
-	s.always(hang)
-	_, err := newClient(t, retry(), Config{Stall: time.Second}).LsRemote(bounded(t), s.url)
+	s := gittest.NewServer(t, gittest.NewRepository(t))
+	s.Always(gittest.Hang)
+	_, err := newClient(t, retry(), Config{Stall: time.Second}).LsRemote(bounded(t), s.Repo)
 	failure(t, err, KindSlow)
-	if s.served() != 2 {
-		t.Errorf("%d attempts, want 2", s.served())
+	if s.Served() != 2 {
+		t.Errorf("%d attempts, want 2", s.Served())
 	}
 }

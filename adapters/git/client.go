@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/tidegate-go/tidegate/middleware"
@@ -23,10 +24,10 @@ type Config struct {
 	// Path is the git executable. Empty means "git", looked up in PATH.
 	Path string
 
-	// Env are further variables for git, as "KEY=value". They win over the
-	// inherited ones and over those that the client sets to keep git from asking
-	// questions, but not over LC_ALL, LANGUAGE and GIT_ALLOW_PROTOCOL.
-	Env []string
+	// Env are further variables for git. They win over the inherited ones and over
+	// those that the client sets to keep git from asking questions, but not over
+	// LC_ALL, LANGUAGE and GIT_ALLOW_PROTOCOL.
+	Env Variables
 
 	// Settings are further git configuration, as "name=value", for every command.
 	// They stand in git's arguments, which other users of the machine can read: no
@@ -40,6 +41,28 @@ type Config struct {
 	// Credentials are for the remotes that are reached by http or https. A user
 	// name or password in the URL of a remote goes before them.
 	Credentials Credentials
+
+	// SSH is for the remotes that are reached by ssh. The zero value leaves the choice
+	// of keys to the user's own configuration.
+	SSH SSH
+
+	// Renew returns new credentials when a server has refused the ones that it was
+	// given, as when a token has expired: the call goes on with them, once, and
+	// later calls begin with them. Calls that need it at the same time share one
+	// run of it, with the context of one of them. It is not asked for the credentials
+	// of a URL. It must not call this client, which waits for it. Nil: a refusal is
+	// the error of the call.
+	Renew func(ctx context.Context) (Credentials, error) `json:"-"`
+
+	// Hooks lets the hooks of repositories run. Without it none does: not those of
+	// Git LFS either, which a push of large files needs.
+	Hooks bool
+
+	// Progress is told how far a clone, a fetch or a push has come, at most about
+	// once for each percent. The context is that of the attempt. It may be called by
+	// several goroutines, one for each git process, which waits for it: it must not
+	// make a call that writes to the same repository. Nil: nobody is told.
+	Progress func(ctx context.Context, p Progress) `json:"-"`
 
 	// Grace is how long git may take to end and clean up when the context has
 	// ended, before it is killed. Zero means DefaultGrace.
@@ -74,16 +97,19 @@ func (c Config) Validate() error {
 		check(slices.Contains(knownSchemes, s), "Schemes", fmt.Sprintf("%q", s), "of "+strings.Join(knownSchemes, ", "))
 	}
 	check(c.Credentials.printable(), "Credentials", "not printable", "without control characters")
+	c.SSH.validate(c.Env, check)
 	check(c.Grace >= 0, "Grace", c.Grace, "a positive duration, or 0 for the default")
 	return errors.Join(errs...)
 }
 
-// A Client runs git commands inside of a chain. It holds no state between calls
-// and is safe for concurrent use; two calls must not write to the same directory
-// at once.
+// A Client runs git commands inside of a chain. It is safe for concurrent use.
+// Calls of this process that write to the same repository, by any client, wait
+// for each other, before they enter the chain.
 type Client struct {
-	chain  *middleware.Chain
-	config Config // with the defaults filled in
+	chain   *middleware.Chain
+	config  *Config // with the defaults filled in; a pointer, since fmt would show what a field holds
+	checked atomic.Bool
+	renewal renewal
 }
 
 // New returns a Client whose remote operations pass chain; a nil chain has no
@@ -114,7 +140,7 @@ func New(chain *middleware.Chain, c Config) (*Client, error) {
 		c.Stall = DefaultStall
 	}
 	c.Env, c.Settings, c.Schemes = slices.Clone(c.Env), slices.Clone(c.Settings), slices.Clone(c.Schemes)
-	return &Client{chain: chain, config: c}, nil
+	return &Client{chain: chain, config: &c}, nil
 }
 
 // An Op describes a function given to [Client.Do].
@@ -148,5 +174,7 @@ func (c *Client) enter(ctx context.Context, op string, r remote) (context.Contex
 	if r.local() {
 		chain = nil
 	}
-	return middleware.WithOperation(ctx, middleware.Operation{Name: op, Key: r.key}), chain
+	// What changes nothing may be asked twice at once, by a Hedge.
+	o := middleware.Operation{Name: op, Key: r.key, Idempotent: op == "ls-remote"}
+	return middleware.WithOperation(ctx, o), chain
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/tidegate-go/tidegate/middleware"
 )
@@ -20,8 +21,13 @@ type CloneOptions struct {
 	// Branch is the branch or tag to check out. Empty means what the remote's HEAD
 	// points to.
 	Branch string
-	// Depth is how many commits of the history to take. Zero means all.
+	// Depth is how many commits of the history to take, of the branch alone. Zero
+	// means all, of all branches. It needs a URL: git takes all of a local path.
 	Depth int
+	// Filter leaves out objects until they are needed, as in git clone --filter, such
+	// as "blob:none". A checkout of other commits is then a call of the remote.
+	// Empty means that all are taken. It needs a URL too.
+	Filter string
 }
 
 // A CloneResult says what was cloned.
@@ -29,13 +35,20 @@ type CloneResult struct {
 	// Commit is the id of the commit that was checked out. It is empty when the
 	// repository has no commits.
 	Commit string
+	// Branch is the name of the branch that was checked out, such as "main". It is
+	// empty for a tag.
+	Branch string
+	// Bytes is the size of the objects that were received, as they are kept here.
+	Bytes int64
+	// Duration is how long the call took, waits and repeats included.
+	Duration time.Duration
 }
 
-// Clone makes a clone of the repository at url in dir, which must not exist or
-// be an empty directory, but not the working directory or a mount point; its parent
-// must exist. After an error dir is as it was:
-// each attempt works in a directory beside it, dir.tmp-…, which becomes dir when
-// everything is there and is removed otherwise.
+// Clone makes a clone of the repository at url in dir, which must not exist or be
+// an empty directory, but not the working directory or a mount point; its parent
+// must exist. After an error dir is as it was: each attempt works in a directory
+// beside it, dir.tmp-…, which becomes dir when everything is there and is removed
+// otherwise; it stays only when this process is killed.
 //
 // The remote "origin" of the clone has the URL without credentials.
 func (c *Client) Clone(ctx context.Context, url, dir string, o CloneOptions) (CloneResult, error) {
@@ -44,7 +57,8 @@ func (c *Client) Clone(ctx context.Context, url, dir string, o CloneOptions) (Cl
 	if err != nil {
 		return CloneResult{}, err
 	}
-	args := []string{"clone", "--no-progress", "--origin=origin"}
+	start := time.Now()
+	args := []string{"clone", "--progress", "--origin=origin"}
 	if o.Branch != "" {
 		if err := checkText(o.Branch); err != nil {
 			return CloneResult{}, usage(op, fmt.Errorf("the branch %q %w", o.Branch, err))
@@ -57,10 +71,21 @@ func (c *Client) Clone(ctx context.Context, url, dir string, o CloneOptions) (Cl
 	if o.Depth > 0 {
 		args = append(args, "--depth="+strconv.Itoa(o.Depth))
 	}
+	if o.Filter != "" {
+		if err := checkText(o.Filter); err != nil {
+			return CloneResult{}, usage(op, fmt.Errorf("the filter %q %w", o.Filter, err))
+		}
+		args = append(args, "--filter="+o.Filter)
+	}
 	dir, err = directory(op, dir)
 	if err != nil {
 		return CloneResult{}, err
 	}
+	release, err := c.write(ctx, op, dir)
+	if err != nil {
+		return CloneResult{}, err
+	}
+	defer release()
 	if err := vacant(op, dir); err != nil {
 		return CloneResult{}, err
 	}
@@ -78,17 +103,22 @@ func (c *Client) Clone(ctx context.Context, url, dir string, o CloneOptions) (Cl
 		made.remove()
 		return CloneResult{}, local(op, err)
 	}
-	return CloneResult{Commit: made.commit}, nil
+	made.result.Duration = time.Since(start)
+	return made.result, nil
 }
 
 // A clone is complete but not yet where it belongs. The zero clone does not exist.
-type clone struct{ dir, commit string }
+type clone struct {
+	dir    string
+	result CloneResult
+}
 
 // cloneOnce clones into a new directory beside dir.
 func (c *Client) cloneOnce(ctx context.Context, r remote, args []string, dir string) (made clone, err error) {
-	temporary := dir + ".tmp-" + strings.ToLower(rand.Text()[:10])
-	if err := os.Mkdir(temporary, 0o777); err != nil { //nolint:gosec // the user's umask decides, as in git
-		return clone{}, local("clone", err)
+	const op = "clone"
+	temporary, err := beside(dir)
+	if err != nil {
+		return clone{}, local(op, err)
 	}
 	defer func() {
 		if made.dir == "" {
@@ -96,14 +126,20 @@ func (c *Client) cloneOnce(ctx context.Context, r remote, args []string, dir str
 		}
 	}()
 	args = append(slices.Clip(args), "--", r.arg, temporary)
-	if _, err := c.run(ctx, command{op: "clone", dir: filepath.Dir(dir), remote: &r, args: args}); err != nil {
+	if _, err := c.run(ctx, command{op: op, dir: filepath.Dir(dir), remote: &r, args: args, meter: c.meter(ctx, op)}); err != nil {
 		return clone{}, err
 	}
-	head, err := c.resolve(ctx, "clone", temporary, "HEAD")
-	if err != nil {
+	result := CloneResult{Bytes: noObjects(temporary).added()}
+	if result.Commit, result.Branch, err = c.head(ctx, op, temporary); err != nil {
 		return clone{}, err
 	}
-	return clone{dir: temporary, commit: head}, nil
+	return clone{dir: temporary, result: result}, nil
+}
+
+// beside makes a new directory beside dir, to become dir.
+func beside(dir string) (string, error) {
+	temporary := dir + ".tmp-" + strings.ToLower(rand.Text()[:10])
+	return temporary, os.Mkdir(temporary, 0o777) //nolint:gosec // the user's umask decides, as in git
 }
 
 // moveTo puts the clone where it belongs: dir does not exist or is empty.

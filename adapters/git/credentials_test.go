@@ -1,8 +1,11 @@
+//go:build unix
+
 package git
 
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -13,6 +16,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/tidegate-go/tidegate/internal/gittest"
 )
 
 var secretForms = []string{canary, base64.StdEncoding.EncodeToString([]byte("ann:" + canary))}
@@ -45,9 +50,9 @@ func silentTree(t *testing.T, dir string) {
 
 // watch looks at the arguments of all processes during each request, when git
 // and its helpers are alive.
-func (s *server) watch(t *testing.T) {
+func watch(t *testing.T, s *gittest.Server) {
 	var once sync.Once
-	s.look(func(*http.Request) {
+	s.Look(func(*http.Request) {
 		lines, err := filepath.Glob("/proc/[0-9]*/cmdline")
 		if err != nil || len(lines) == 0 {
 			once.Do(func() { t.Log("no /proc: the arguments of processes are not looked at") })
@@ -84,11 +89,11 @@ func TestG10CredentialsReachTheServerAlone(t *testing.T) {
 		{"with shell in it", Credentials{Username: `$(id)"'`, Password: canary + "`id`;'\"\\n%s"}, "", Credentials{Username: `$(id)"'`, Password: canary + "`id`;'\"\\n%s"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			repository := newRepository(t)
-			s := newServer(t, repository)
-			s.ask(row.asked)
-			s.watch(t)
-			url := strings.Replace(s.url, "http://", "http://"+row.in, 1)
+			repository := gittest.NewRepository(t)
+			s := gittest.NewServer(t, repository)
+			s.Ask(gittest.Login(row.asked))
+			watch(t, s)
+			url := strings.Replace(s.Repo, "http://", "http://"+row.in, 1)
 			client := newClient(t, nil, Config{Credentials: row.given})
 			ctx := bounded(t)
 
@@ -99,22 +104,22 @@ func TestG10CredentialsReachTheServerAlone(t *testing.T) {
 			if _, err := client.Clone(ctx, url, dir, CloneOptions{}); err != nil {
 				t.Fatal(err)
 			}
-			if stored := git(t, dir, "config", "remote.origin.url"); stored != s.url {
-				t.Errorf("the clone has the URL %q, want %q", stored, s.url)
+			if stored := gittest.Git(t, dir, "config", "remote.origin.url"); stored != s.Repo {
+				t.Errorf("the clone has the URL %q, want %q", stored, s.Repo)
 			}
 			// As another program may have stored it.
-			git(t, dir, "config", "remote.origin.url", url)
+			gittest.Git(t, dir, "config", "remote.origin.url", url)
 			if _, err := client.Fetch(ctx, dir, FetchOptions{}); err != nil {
 				t.Error(err)
 			}
-			id := commit(t, dir, "second")
+			id := gittest.Commit(t, dir, "second")
 			if _, err := client.Push(ctx, dir, PushOptions{Refspecs: []string{"main"}}); err != nil {
 				t.Error(err)
 			}
-			if s.head(t) != id {
+			if s.Head(t) != id {
 				t.Error("nothing was pushed")
 			}
-			git(t, dir, "config", "remote.origin.url", s.url)
+			gittest.Git(t, dir, "config", "remote.origin.url", s.Repo)
 			silentTree(t, dir)
 		})
 	}
@@ -145,13 +150,13 @@ esac`)
 }
 
 func TestG10CredentialsRefused(t *testing.T) {
-	s := newServer(t, newRepository(t))
-	s.ask(Credentials{"ann", "right"})
-	s.watch(t)
+	s := gittest.NewServer(t, gittest.NewRepository(t))
+	s.Ask(gittest.Login{Username: "ann", Password: "right"})
+	watch(t, s)
 	for name, url := range map[string]string{
-		"wrong password": strings.Replace(s.url, "http://", "http://ann:"+canary+"@", 1),
-		"a bare token":   strings.Replace(s.url, "http://", "http://"+canary+"@", 1),
-		"nothing":        s.url,
+		"wrong password": strings.Replace(s.Repo, "http://", "http://ann:"+canary+"@", 1),
+		"a bare token":   strings.Replace(s.Repo, "http://", "http://"+canary+"@", 1),
+		"nothing":        s.Repo,
 	} {
 		var seen verdicts
 		client := newClient(t, retry(&seen), Config{})
@@ -169,20 +174,20 @@ func TestG10CredentialsRefused(t *testing.T) {
 func TestG10CredentialsDoNotFollowARedirect(t *testing.T) {
 	var mu sync.Mutex
 	var leaked []string
-	other := newServer(t, newRepository(t))
-	other.ask(Credentials{"ann", canary})
-	other.look(func(r *http.Request) {
+	other := gittest.NewServer(t, gittest.NewRepository(t))
+	other.Ask(gittest.Login{Username: "ann", Password: canary})
+	other.Look(func(r *http.Request) {
 		mu.Lock()
 		defer mu.Unlock()
 		leaked = append(leaked, r.Header.Get("Authorization"))
 	})
-	s := newServer(t, newRepository(t))
-	s.always(func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
+	s := gittest.NewServer(t, gittest.NewRepository(t))
+	s.Always(func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
 		http.Redirect(w, r, other.URL+r.URL.RequestURI(), http.StatusFound)
 	})
 	for _, asked := range []Credentials{{}, {"ann", canary}} { // before it redirects
-		s.ask(asked)
-		_, err := newClient(t, nil, Config{Credentials: Credentials{"ann", canary}}).LsRemote(bounded(t), s.url)
+		s.Ask(gittest.Login(asked))
+		_, err := newClient(t, nil, Config{Credentials: Credentials{"ann", canary}}).LsRemote(bounded(t), s.Repo)
 		failure(t, err, KindAuth)
 	}
 	mu.Lock()
@@ -208,22 +213,61 @@ func TestG10CredentialsOfTwoSources(t *testing.T) {
 }
 
 func TestG10CredentialsDoNotShow(t *testing.T) {
-	c := Config{Credentials: Credentials{Username: "ann", Password: canary}}
+	c := Config{Credentials: Credentials{Username: "ann", Password: canary}, Env: []string{"A=" + canary, "B=", canary}}
 	var log strings.Builder
-	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "config", c, "credentials", c.Credentials)
-	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "config", c, "credentials", c.Credentials)
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "config", c, "credentials", c.Credentials, "env", c.Env)
+	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "config", c, "credentials", c.Credentials, "env", c.Env)
 	b, err := json.Marshal(c) //nolint:musttag // as it is logged by accident
 	if err != nil {
 		t.Fatal(err)
 	}
 	silent(t, "printed", fmt.Sprintf("%v %+v %#v %s %q %d %x", c, c, c, c.Credentials, c.Credentials, c.Credentials, c.Credentials)+log.String()+string(b))
-	if got := fmt.Sprint(Credentials{}, c.Credentials); got != "none ***" {
+	if got := fmt.Sprint(Credentials{}, c.Credentials, c.Env); got != "none *** A=*** B=*** =***" {
 		t.Errorf("got %q", got)
 	}
+	c.Env = []string{"A=" + canary}
+	c.SSH.PrivateKey = "-----BEGIN " + canary
+	client := newClient(t, nil, c)
+	client.renewal.current = &c.Credentials
+	silent(t, "a client", fmt.Sprintf("%v %+v %#v %+v", client, client, client, struct{ git *Client }{client}))
 	c.Credentials.Password += "\nhost=evil"
 	if err := c.Validate(); err == nil {
 		t.Error("a line break in the password is accepted")
 	} else {
 		silent(t, "the validation", err.Error())
+	}
+}
+
+// A filter of the user's that downloads files, as that of Git LFS, has the
+// credentials of the remote.
+func TestFiltersHaveTheCredentialsOfTheRemote(t *testing.T) {
+	s := gittest.NewServer(t, gittest.NewRepository(t))
+	host, _, _ := strings.Cut(strings.TrimPrefix(s.Repo, "http://"), "/")
+	script := filepath.Join(t.TempDir(), "smudge")
+	lines := "#!/bin/sh\ncat >/dev/null\nprintf 'protocol=http\\nhost=" + host + "\\n\\n' | git credential fill | sed -n s/^password=//p\n"
+	if err := os.WriteFile(script, []byte(lines), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	client := newClient(t, nil, Config{
+		Credentials: Credentials{Password: canary},
+		Settings:    []string{"filter.ask.smudge=" + script, "filter.ask.required=true"},
+	})
+	synced, pulled, work := filepath.Join(t.TempDir(), "app"), filepath.Join(t.TempDir(), "app"), pusher(t, s)
+	if _, err := client.Clone(bounded(t), s.Repo, pulled, CloneOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	write(t, work, ".gitattributes", "asked filter=ask\n")
+	write(t, work, "asked", "what stands for the file")
+	gittest.Git(t, work, "add", ".")
+	advance(t, work, "asked")
+	_, failed := client.Sync(bounded(t), s.Repo, synced, "main")
+	_, err := client.Pull(bounded(t), pulled, PullOptions{})
+	if err = errors.Join(failed, err); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{synced, pulled} {
+		if b, err := os.ReadFile(filepath.Join(dir, "asked")); string(b) != canary+"\n" {
+			t.Errorf("%s: the filter got %q, %v", dir, b, err)
+		}
 	}
 }

@@ -17,6 +17,9 @@ type Error struct {
 	ExitCode int
 	// HTTPStatus is the status that the server answered, when git names it.
 	HTTPStatus int
+	// Attempt is which attempt of the call failed, from 1 on. It is 1 outside of a
+	// retry too, and 0 when git was not asked.
+	Attempt int
 	// Stderr is what git wrote to its standard error: its beginning and its end
 	// when it is longer than 4 KiB.
 	Stderr string
@@ -28,7 +31,7 @@ type Error struct {
 	line string // what says best what happened
 }
 
-// Error says what was asked for, what git said and the kind.
+// Error says what was asked for, what git said, the kind, and what may help.
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString("git")
@@ -48,6 +51,9 @@ func (e *Error) Error() string {
 		fmt.Fprintf(&b, ", exit status %d", e.ExitCode)
 	}
 	b.WriteString(")")
+	if e.Op == "clone" && (e.Kind == KindTimeout || e.Kind == KindSlow) {
+		b.WriteString("; a longer limit, or less to fetch (CloneOptions.Depth or Filter), may help")
+	}
 	return b.String()
 }
 

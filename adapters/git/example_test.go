@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/tidegate-go/tidegate/adapters/git"
@@ -71,4 +73,87 @@ func ExampleClient_Do() {
 	})
 	fmt.Println(git.Classify(err).Class, git.Classify(err).Retry)
 	// Output: failure true
+}
+
+// One turn of a GitOps loop: what is new is checked out and answered with a commit.
+func ExampleClient_Sync() {
+	ctx := context.Background()
+	url, dir, config, clean := demoRepository()
+	defer clean()
+	author := git.Author{Name: "Deployer", Email: "deployer@example.com"}
+
+	chain := middleware.NewChain("gitops",
+		policies.NewRetry(policies.RetryConfig{}),
+		policies.NewBreaker(policies.BreakerConfig{}),
+		policies.NewBulkhead(policies.BulkheadConfig{MaxConcurrent: 8, MaxQueue: 100, MaxWait: time.Minute}),
+		policies.NewTimeout(policies.TimeoutConfig{Limit: 5 * time.Minute}),
+	)
+	repos, err := git.New(chain, config) // config.Credentials: git.Credentials{Password: token}
+	if err != nil {
+		panic(err)
+	}
+	synced, err := repos.Sync(ctx, url, dir, "main") // asks what main is, fetches only what is new, checks it out
+	switch {
+	case err != nil:
+		fmt.Println("failed:", git.KindOf(err), err)
+	case synced.Stale: // the breaker is open: the copy of the last time
+		fmt.Println("going on with", synced.Commit, "because of", synced.Cause)
+	case synced.Changed:
+		fmt.Println("to deploy: what is new in", dir)
+	}
+	_, err = repos.CommitAndPush(ctx, dir, git.CommitOptions{Message: "Deployed", Branch: "main", Author: author})
+	fmt.Println("pushed:", err == nil)
+	// Output:
+	// to deploy: what is new in app
+	// pushed: true
+}
+
+// demoRepository makes a repository with one commit on main, in a new working
+// directory, with a configuration that allows local paths.
+func demoRepository() (url, dir string, config git.Config, clean func()) {
+	top, err := os.MkdirTemp("", "tidegate-example-")
+	if err != nil {
+		panic(err)
+	}
+	back, err := os.Getwd()
+	if err == nil {
+		err = os.Chdir(top)
+	}
+	for _, args := range [][]string{
+		{"init", "--quiet", "--initial-branch=main", "origin"},
+		{"-C", "origin", "commit", "--quiet", "--allow-empty", "--message=Begin"},
+		{"clone", "--quiet", "--bare", "origin", "origin.git"},
+	} {
+		if err == nil {
+			err = exec.Command("git", args...).Run()
+		}
+	}
+	if err != nil {
+		panic(err)
+	}
+	return "origin.git", "app", git.Config{Schemes: []string{"https", "file"}}, func() {
+		_ = os.Chdir(back)
+		_ = os.RemoveAll(top)
+	}
+}
+
+// Git's own clean-up never runs behind a call. A program that fetches for months
+// does it itself, now and then.
+func ExampleClient_Run() {
+	_, _, config, clean := demoRepository()
+	defer clean()
+	client, err := git.New(nil, config)
+	if err != nil {
+		panic(err)
+	}
+	ctx := context.Background()
+	if err := client.Run(ctx, "origin", nil, "gc", "--quiet"); err != nil {
+		panic(err)
+	}
+	var log strings.Builder
+	err = client.Run(ctx, "origin", &log, "log", "--format=%s")
+	fmt.Print(log.String(), err)
+	// Output:
+	// Begin
+	// <nil>
 }

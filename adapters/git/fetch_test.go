@@ -7,30 +7,31 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/tidegate-go/tidegate/internal/gittest"
 	"github.com/tidegate-go/tidegate/middleware"
 )
 
 func TestFetch(t *testing.T) {
 	s, dir := cloned(t)
-	old := s.head(t)
+	old := s.Head(t)
 	work := filepath.Join(t.TempDir(), "work")
-	git(t, "", "clone", "-q", s.bare, work)
-	id := commit(t, work, "second")
-	git(t, work, "push", "-q", "origin", "main", "main:side")
+	gittest.Git(t, "", "clone", "-q", s.Bare, work)
+	id := gittest.Commit(t, work, "second")
+	gittest.Git(t, work, "push", "-q", "origin", "main", "main:side")
 
-	s.script(answer(500), cut("command=fetch"))
+	s.Script(gittest.Answer(500), gittest.Cut("command=fetch"))
 	client := newClient(t, retry(), Config{})
 	got, err := client.Fetch(bounded(t), dir, FetchOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	equal(t, "updated", got.Updated, []RefUpdate{{"refs/remotes/origin/main", old, id}, {"refs/remotes/origin/side", "", id}})
-	if s.served() != 3 {
-		t.Errorf("%d attempts, want 3", s.served())
+	if s.Served() != 3 {
+		t.Errorf("%d attempts, want 3", s.Served())
 	}
-	git(t, dir, "fsck", "--full", "--strict")
+	gittest.Git(t, dir, "fsck", "--full", "--strict")
 
-	git(t, work, "push", "-q", "origin", ":side")
+	gittest.Git(t, work, "push", "-q", "origin", ":side")
 	got, err = client.Fetch(bounded(t), dir, FetchOptions{Prune: true})
 	if err != nil {
 		t.Fatal(err)
@@ -38,15 +39,15 @@ func TestFetch(t *testing.T) {
 	equal(t, "pruned", got.Updated, []RefUpdate{{"refs/remotes/origin/side", id, ""}})
 
 	// By a URL, to a place of one's own.
-	got, err = client.Fetch(bounded(t), dir, FetchOptions{Remote: s.url, Refspecs: []string{"refs/heads/main:refs/copies/main"}, Depth: 1})
+	got, err = client.Fetch(bounded(t), dir, FetchOptions{Remote: s.Repo, Refspecs: []string{"refs/heads/main:refs/copies/main"}, Depth: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
 	equal(t, "copied", got.Updated, []RefUpdate{{"refs/copies/main", "", id}})
 
 	// A caller who gives up too late has a fetch.
-	fourth := commit(t, work, "fourth")
-	git(t, work, "push", "-q", "origin", "main")
+	fourth := gittest.Commit(t, work, "fourth")
+	gittest.Git(t, work, "push", "-q", "origin", "main")
 	ctx, cancel := context.WithCancel(bounded(t))
 	late := middleware.PolicyFunc(func(ctx context.Context, next middleware.Next) error {
 		defer cancel()
@@ -72,14 +73,14 @@ func TestFetch(t *testing.T) {
 func TestG9LockIsWaitedForAndLeft(t *testing.T) {
 	s, dir := cloned(t)
 	work := filepath.Join(t.TempDir(), "work")
-	git(t, "", "clone", "-q", s.bare, work)
-	commit(t, work, "second")
-	git(t, work, "push", "-q", "origin", "main")
+	gittest.Git(t, "", "clone", "-q", s.Bare, work)
+	gittest.Commit(t, work, "second")
+	gittest.Git(t, work, "push", "-q", "origin", "main")
 	lock := filepath.Join(dir, ".git", "refs", "remotes", "origin", "main.lock")
 	if err := os.WriteFile(lock, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s.script(nil, func(w http.ResponseWriter, r *http.Request, git http.Handler) {
+	s.Script(nil, func(w http.ResponseWriter, r *http.Request, git http.Handler) {
 		os.Remove(lock) // its owner is done
 		git.ServeHTTP(w, r)
 	})
@@ -92,7 +93,7 @@ func TestG9LockIsWaitedForAndLeft(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, ".git", "shallow.lock"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s.script()
+	s.Script()
 	_, err := newClient(t, retry(), Config{}).Fetch(bounded(t), dir, FetchOptions{Depth: 1})
 	failure(t, err, KindLock)
 	if _, err := os.Stat(filepath.Join(dir, ".git", "shallow.lock")); err != nil {

@@ -1,13 +1,10 @@
 package git
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -15,6 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/tidegate-go/tidegate/internal/gittest"
 	"github.com/tidegate-go/tidegate/middleware"
 	"github.com/tidegate-go/tidegate/policies"
 )
@@ -23,23 +21,10 @@ import (
 const canary = "canary-5eCr3t-0123456789"
 
 func TestMain(m *testing.M) {
-	home, err := os.MkdirTemp("", "tidegate-git-")
+	home, err := gittest.Isolate()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
-	}
-	// Nobody's configuration but the tests' own.
-	for _, v := range os.Environ() {
-		if name, _, _ := strings.Cut(v, "="); strings.HasPrefix(name, "GIT_") || strings.HasSuffix(name, "_proxy") || strings.HasSuffix(name, "_PROXY") {
-			os.Unsetenv(name)
-		}
-	}
-	for name, value := range map[string]string{
-		"HOME": home, "XDG_CONFIG_HOME": home, "GIT_CONFIG_GLOBAL": os.DevNull, "GIT_CONFIG_NOSYSTEM": "1",
-		"GIT_AUTHOR_NAME": "Tests", "GIT_AUTHOR_EMAIL": "tests@example.com", "GIT_AUTHOR_DATE": "2024-01-01T00:00:00Z",
-		"GIT_COMMITTER_NAME": "Tests", "GIT_COMMITTER_EMAIL": "tests@example.com", "GIT_COMMITTER_DATE": "2024-01-01T00:00:00Z",
-	} {
-		os.Setenv(name, value)
 	}
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		os.RemoveAll(home)
@@ -64,6 +49,7 @@ func newClient(t *testing.T, chain *middleware.Chain, c Config) *Client {
 	if err != nil {
 		t.Fatal(err)
 	}
+	client.checked.Store(true) // see TestG13...; a process less for each client
 	return client
 }
 
@@ -72,42 +58,6 @@ func retry(more ...middleware.Policy) *middleware.Chain {
 	return middleware.NewChain("git", append([]middleware.Policy{
 		policies.NewRetry(policies.RetryConfig{Delay: time.Millisecond, Jitter: -1}),
 	}, more...)...)
-}
-
-// git runs git itself, not the client, and returns what it wrote.
-func git(t *testing.T, dir string, args ...string) string {
-	t.Helper()
-	cmd := exec.Command("git", args...)
-	cmd.Dir = dir
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("git %s: %v\n%s", strings.Join(args, " "), err, stderr.String())
-	}
-	return strings.TrimSpace(string(out))
-}
-
-// newRepository returns the path of a repository with one commit on main and an
-// annotated tag v1.
-func newRepository(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	git(t, dir, "init", "-q", "-b", "main")
-	commit(t, dir, "first")
-	git(t, dir, "tag", "-a", "-m", "one", "v1")
-	return dir
-}
-
-// commit adds a commit and returns its id.
-func commit(t *testing.T, dir, what string) string {
-	t.Helper()
-	if err := os.WriteFile(filepath.Join(dir, "file"), []byte(strings.Repeat(what+"\n", 1000)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	git(t, dir, "add", "file")
-	git(t, dir, "commit", "-q", "-m", what)
-	return git(t, dir, "rev-parse", "HEAD")
 }
 
 // failure asserts that err is an *Error of the given kind, with nothing secret.

@@ -37,6 +37,8 @@ const (
 	KindTLS          Kind = "tls"           // the certificate is not valid: ignored, not repeated
 	KindTargetExists Kind = "target_exists" // the directory to clone into is in use: ignored, not repeated
 	KindDisk         Kind = "disk"          // no space or no permission here: ignored, not repeated
+	KindDirty        Kind = "dirty"         // changes in the work tree are in the way: ignored, not repeated
+	KindConflict     Kind = "conflict"      // two changes do not fit together: ignored, not repeated
 	KindCorrupt      Kind = "corrupt"       // the repository here is damaged: ignored, not repeated
 	KindUsage        Kind = "usage"         // the call cannot be right: ignored, not repeated
 	KindNoGit        Kind = "no_git"        // git cannot be run: ignored, not repeated
@@ -73,6 +75,8 @@ var rules = map[Kind]rule{
 	KindTLS:          {class: middleware.Ignored},
 	KindTargetExists: {class: middleware.Ignored},
 	KindDisk:         {class: middleware.Ignored},
+	KindDirty:        {class: middleware.Ignored},
+	KindConflict:     {class: middleware.Ignored},
 	KindCorrupt:      {class: middleware.Ignored},
 	KindUsage:        {class: middleware.Ignored},
 	KindNoGit:        {class: middleware.Ignored},

@@ -33,14 +33,15 @@ func (c *Client) LsRemote(ctx context.Context, url string, patterns ...string) (
 	}
 	ctx, chain := c.enter(ctx, op, r)
 	return middleware.Call(ctx, chain, func(ctx context.Context) ([]Ref, error) {
-		refs, err := c.lsRemote(ctx, op, r, patterns)
+		refs, err := c.lsRemote(ctx, op, r, "", patterns)
 		return refs, judge(ctx, err, true)
 	})
 }
 
-func (c *Client) lsRemote(ctx context.Context, op string, r remote, patterns []string) ([]Ref, error) {
-	args := append([]string{"ls-remote", "--", r.arg}, patterns...)
-	out, err := c.run(ctx, command{op: op, remote: &r, args: args})
+func (c *Client) lsRemote(ctx context.Context, op string, r remote, dir string, patterns []string) ([]Ref, error) {
+	// By its URL: a name could have another one to push to.
+	args := append([]string{"ls-remote", "--", r.url}, patterns...)
+	out, err := c.run(ctx, command{op: op, dir: dir, remote: &r, args: args})
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +50,7 @@ func (c *Client) lsRemote(ctx context.Context, op string, r remote, patterns []s
 
 // parseRefs reads lines of an id, the separator and a name.
 func parseRefs(s, separator string) []Ref {
-	var refs []Ref
+	refs := make([]Ref, 0, strings.Count(s, "\n"))
 	for line := range strings.Lines(s) {
 		if id, name, ok := strings.Cut(strings.TrimSuffix(line, "\n"), separator); ok {
 			refs = append(refs, Ref{Name: name, ID: id})

@@ -10,12 +10,13 @@ import (
 type message struct {
 	text   string // in lower case; * stands for anything; quoted names are left out: ''
 	kind   Kind
-	seen   string // the version of git that was seen to say it, or where it is known from
+	seen   string // the version of git or ssh that was seen to say it, or where it is known from
 	remote bool   // the remote says it, in a line of its own
 }
 
 const (
 	v2_39 = "2.39.5"
+	ssh9  = "OpenSSH 9.2"
 	lists = "public lists"
 )
 
@@ -29,6 +30,7 @@ var lasting = []message{
 	{text: "unknown switch", kind: KindUsage, seen: v2_39},
 	{text: "not a git repository (or any", kind: KindUsage, seen: v2_39},
 	{text: "not a git repository: ''", kind: KindUsage, seen: v2_39},
+	{text: "this operation must be run in a work tree", kind: KindUsage, seen: v2_39},
 	{text: "dubious ownership in repository", kind: KindUsage, seen: v2_39},
 	{text: "invalid refspec ''", kind: KindUsage, seen: v2_39},
 	{text: "src refspec * does not match any", kind: KindUsage, seen: v2_39},
@@ -37,15 +39,37 @@ var lasting = []message{
 	{text: "strange pathname '' blocked", kind: KindUsage, seen: v2_39},
 	{text: "is not a positive number", kind: KindUsage, seen: v2_39},
 
+	{text: "please tell me who you are", kind: KindUsage, seen: v2_39},
+	{text: "empty ident name", kind: KindUsage, seen: v2_39},
+	{text: "pathspec '' did not match any file", kind: KindUsage, seen: v2_39},
+	{text: "no submodule mapping found", kind: KindUsage, seen: v2_39},
+	{text: "no url found for submodule", kind: KindUsage, seen: v2_39},
+	{text: "in submodule path '' not to be a symbolic link", kind: KindUsage, seen: v2_39},
+
+	{text: "would be overwritten by", kind: KindDirty, seen: v2_39},
+	{text: "you have unstaged changes", kind: KindDirty, seen: v2_39},
+	{text: "your index contains uncommitted changes", kind: KindDirty, seen: v2_39},
+	{text: "could not apply ", kind: KindConflict, seen: v2_39},
+	{text: "conflict (", kind: KindConflict, seen: v2_39},
+	{text: "you have not concluded your merge", kind: KindConflict, seen: v2_39},
+	{text: "because of an unresolved conflict", kind: KindConflict, seen: v2_39},
+	{text: "resolve your current index first", kind: KindConflict, seen: v2_39},
+	{text: "already a rebase-* directory", kind: KindConflict, seen: v2_39},
+
 	{text: "already exists and is not an empty directory", kind: KindTargetExists, seen: v2_39},
 
-	{text: "host key verification failed", kind: KindHostKey, seen: lists},
-	{text: "remote host identification has changed", kind: KindHostKey, seen: lists},
+	{text: "ssh: not found", kind: KindUsage, seen: lists},
+	{text: "ssh: command not found", kind: KindUsage, seen: lists},
+	{text: "host key verification failed", kind: KindHostKey, seen: ssh9},
+	{text: "remote host identification has changed", kind: KindHostKey, seen: ssh9},
+	{text: "no matching host key type found", kind: KindHostKey, seen: ssh9},
 
+	{text: "ssh_askpass: exec(", kind: KindDisk, seen: ssh9},
 	{text: "authentication failed for ''", kind: KindAuth, seen: v2_39},
 	{text: "could not read username for ''", kind: KindAuth, seen: v2_39},
 	{text: "could not read password for ''", kind: KindAuth, seen: v2_39},
-	{text: "permission denied (", kind: KindAuth, seen: lists},
+	{text: "permission denied (", kind: KindAuth, seen: ssh9},
+	{text: "too many authentication failures", kind: KindAuth, seen: ssh9},
 	{text: "access denied", kind: KindAuth, seen: lists, remote: true},
 	{text: "invalid credentials", kind: KindAuth, seen: lists, remote: true},
 	{text: "invalid username or password", kind: KindAuth, seen: lists, remote: true},
@@ -59,6 +83,7 @@ var lasting = []message{
 
 	{text: "no space left on device", kind: KindDisk, seen: v2_39},
 	{text: "disk quota exceeded", kind: KindDisk, seen: lists},
+	{text: "file too large", kind: KindDisk, seen: v2_39},
 	{text: "read-only file system", kind: KindDisk, seen: lists},
 	{text: ": permission denied", kind: KindDisk, seen: v2_39},
 
@@ -67,6 +92,9 @@ var lasting = []message{
 	{text: "object corrupt or missing", kind: KindCorrupt, seen: v2_39},
 	{text: "bad object", kind: KindCorrupt, seen: lists},
 	{text: "reference broken", kind: KindCorrupt, seen: lists},
+	{text: "index file smaller than expected", kind: KindCorrupt, seen: v2_39},
+	{text: "index file corrupt", kind: KindCorrupt, seen: v2_39},
+	{text: "bad config line * in file .git/config", kind: KindCorrupt, seen: v2_39},
 
 	{text: "repository '' not found", kind: KindNotFound, seen: v2_39},
 	{text: "repository '' does not exist", kind: KindNotFound, seen: v2_39},
@@ -88,6 +116,7 @@ var lasting = []message{
 	{text: "[rejected]*(already exists)", kind: KindRejected, seen: v2_39},
 	{text: "[rejected]*(would clobber existing tag)", kind: KindRejected, seen: v2_39},
 	{text: "[rejected]", kind: KindRejected, seen: v2_39},
+	{text: "not possible to fast-forward", kind: KindRejected, seen: v2_39},
 
 	// Of what the remote rejects, this may pass and the rest will not.
 	{text: "[remote rejected]*(failed to update ref)", kind: KindRemoteLock, seen: v2_39},
@@ -107,14 +136,15 @@ var passing = []message{
 	{text: "couldn't connect to server", kind: KindConnect, seen: v2_39},
 	{text: "unable to connect to", kind: KindConnect, seen: v2_39},
 	{text: "connection refused", kind: KindConnect, seen: v2_39},
-	{text: "connection timed out", kind: KindConnect, seen: lists},
+	{text: "connection timed out", kind: KindConnect, seen: ssh9},
 	{text: "no route to host", kind: KindConnect, seen: lists},
 	{text: "network is unreachable", kind: KindConnect, seen: lists},
-	{text: "kex_exchange_identification", kind: KindConnect, seen: lists},
+	{text: "kex_exchange_identification", kind: KindConnect, seen: ssh9},
 
 	{text: "operation too slow", kind: KindSlow, seen: v2_39},
 	{text: "operation timed out", kind: KindSlow, seen: lists},
-	{text: "timeout, server * not responding", kind: KindSlow, seen: lists},
+	{text: "connection to * port * timed out", kind: KindSlow, seen: ssh9},
+	{text: "timeout, server * not responding", kind: KindSlow, seen: ssh9},
 
 	{text: "unable to create ''*file exists", kind: KindLock, seen: v2_39},
 	{text: "another git process seems to be running", kind: KindLock, seen: v2_39},
@@ -132,8 +162,10 @@ var passing = []message{
 	{text: "bad pack header", kind: KindTransfer, seen: lists},
 	{text: "connection reset", kind: KindTransfer, seen: lists},
 	{text: "connection was reset", kind: KindTransfer, seen: lists},
-	{text: "connection closed by", kind: KindTransfer, seen: lists},
-	{text: "broken pipe", kind: KindTransfer, seen: lists},
+	{text: "connection to * closed by remote host", kind: KindTransfer, seen: ssh9},
+	{text: "message authentication code incorrect", kind: KindTransfer, seen: ssh9},
+	{text: "connection closed by", kind: KindTransfer, seen: ssh9},
+	{text: "broken pipe", kind: KindTransfer, seen: ssh9},
 	{text: "recv failure", kind: KindTransfer, seen: lists},
 	{text: "send failure", kind: KindTransfer, seen: lists},
 	{text: "gnutls_handshake() failed", kind: KindTransfer, seen: lists},

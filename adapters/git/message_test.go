@@ -1,11 +1,16 @@
 package git
 
 import (
+	"errors"
 	"net/http/httptest"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/tidegate-go/tidegate/internal/gittest"
 )
 
 // What was said, and what it means. Each row of the tables has one here.
@@ -19,6 +24,7 @@ var said = []struct {
 	{KindUsage, 0, "error: unknown switch `9'"},
 	{KindUsage, 0, "fatal: not a git repository (or any of the parent directories): .git"},
 	{KindUsage, 0, "fatal: not a git repository: '/nowhere'"},
+	{KindUsage, 0, "fatal: this operation must be run in a work tree"},
 	{KindUsage, 0, "fatal: detected dubious ownership in repository at '/srv/app'\nTo add an exception for this directory, call:\n\n\tgit config --global --add safe.directory /srv/app"},
 	{KindUsage, 0, "fatal: invalid refspec 'a b'"},
 	{KindUsage, 0, "error: src refspec nope does not match any\nerror: failed to push some refs to '/srv/b.git'"},
@@ -26,13 +32,38 @@ var said = []struct {
 	{KindUsage, 0, "fatal: strange hostname '-oProxyCommand=id' blocked"},
 	{KindUsage, 0, "fatal: strange pathname '-x' blocked"},
 	{KindUsage, 0, "fatal: depth 0 is not a positive number"},
+	{KindUsage, 0, "ssh -o BatchMode=yes: 1: ssh: not found\nfatal: Could not read from remote repository."},
+	{KindUsage, 0, "bash: line 1: ssh: command not found\nfatal: Could not read from remote repository."},
+	{KindUsage, 0, "Author identity unknown\n\n*** Please tell me who you are.\n\nRun\n\n  git config --global user.email \"you@example.com\""},
+	{KindUsage, 0, "fatal: empty ident name (for <a@b>) not allowed"},
+	{KindUsage, 0, "error: pathspec 'nope' did not match any file(s) known to git"},
+	{KindUsage, 0, "fatal: pathspec 'nope' did not match any files"},
+	{KindUsage, 0, "fatal: no submodule mapping found in .gitmodules for path 'sub'"},
+	{KindUsage, 0, "fatal: No url found for submodule path 'sub' in .gitmodules"},
+	{KindDirty, 0, "error: Your local changes to the following files would be overwritten by checkout:\n\tfile\nPlease commit your changes or stash them before you switch branches.\nAborting"},
+	{KindDirty, 0, "error: The following untracked working tree files would be overwritten by checkout:\n\tnew\nPlease move or remove them before you switch branches.\nAborting"},
+	{KindDirty, 0, "error: your local changes would be overwritten by cherry-pick.\nhint: commit your changes or stash them to proceed.\nfatal: cherry-pick failed"},
+	{KindDirty, 0, "error: cannot rebase: You have unstaged changes.\nerror: Please commit or stash them."},
+	{KindDirty, 0, "error: cannot pull with rebase: You have unstaged changes.\nerror: please commit or stash them."},
+	{KindDirty, 0, "error: cannot rebase: Your index contains uncommitted changes.\nerror: Please commit or stash them."},
+	{KindConflict, 0, "Rebasing (1/1)\rerror: could not apply 6ce82c6... two\nhint: Resolve all conflicts manually, mark them as resolved with\nCould not apply 6ce82c6... two"},
+	{KindConflict, 0, "Auto-merging file\nCONFLICT (content): Merge conflict in file"},
+	{KindConflict, 0, "fatal: You have not concluded your merge (MERGE_HEAD exists).\nPlease, commit your changes before you merge."},
+	{KindConflict, 0, "error: Merging is not possible because you have unmerged files.\nhint: Fix them up in the work tree, and then use 'git add/rm <file>'\nhint: as appropriate to mark resolution and make a commit.\nfatal: Exiting because of an unresolved conflict."},
+	{KindConflict, 0, "file: needs merge\nerror: you need to resolve your current index first"},
+	{KindConflict, 0, "fatal: It seems that there is already a rebase-merge directory, and\nI wonder if you are in the middle of another rebase.  If that is the\ncase, please try"},
+	{KindUsage, 0, "error: expected 'link' in submodule path 'link/lib' not to be a symbolic link"},
 	{KindTargetExists, 0, "fatal: destination path 'd' already exists and is not an empty directory."},
 	{KindHostKey, 0, "Host key verification failed.\nfatal: Could not read from remote repository."},
 	{KindHostKey, 0, "@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @"},
+	{KindHostKey, 0, "Unable to negotiate with 127.0.0.1 port 22: no matching host key type found. Their offer: ssh-ed25519\nfatal: Could not read from remote repository."},
+	{KindHostKey, 0, "No ED25519 host key is known for [127.0.0.1]:22 and you have requested strict checking.\nHost key verification failed.\nfatal: Could not read from remote repository."},
 	{KindAuth, 0, "fatal: Authentication failed for 'http://example.com/a/'"},
 	{KindAuth, 0, "fatal: could not read Username for 'https://example.com': terminal prompts disabled"},
 	{KindAuth, 0, "fatal: could not read Password for 'https://***@example.com': terminal prompts disabled"},
 	{KindAuth, 0, "git@example.com: Permission denied (publickey).\nfatal: Could not read from remote repository.\n\nPlease make sure you have the correct access rights\nand the repository exists."},
+	{KindAuth, 0, "Load key \"/tmp/tidegate-ssh-1/key\": error in libcrypto\ngit@example.com: Permission denied (publickey)."},
+	{KindAuth, 0, "Received disconnect from 127.0.0.1 port 22:2: Too many authentication failures\nDisconnected from 127.0.0.1 port 22\nfatal: Could not read from remote repository."},
 	{KindAuth, 0, "remote: HTTP Basic: Access denied\nfatal: the remote end hung up unexpectedly"},
 	{KindAuth, 0, "remote: Invalid credentials"},
 	{KindAuth, 0, "remote: Invalid username or password.\nfatal: Authentication failed for 'https://example.com/a/'"},
@@ -46,13 +77,18 @@ var said = []struct {
 	{KindTLS, 0, "fatal: unable to access 'https://example.com/a/': SSL: certificate subject name (x) does not match target host name 'example.com'"},
 	{KindDisk, 0, "error: copy-fd: write returned: No space left on device\nfatal: cannot copy '/usr/share/a' to '/srv/b': No space left on device"},
 	{KindDisk, 0, "fatal: write error: Disk quota exceeded"},
+	{KindDisk, 0, "fatal: write error: File too large"},
 	{KindDisk, 0, "fatal: could not create work tree dir 'd': Read-only file system"},
 	{KindDisk, 0, "fatal: could not create work tree dir 'e/x': Permission denied"},
+	{KindDisk, 0, "ssh_askpass: exec(/tmp/tidegate-ssh-1/askpass): Permission denied\ngit@example.com: Permission denied (publickey)."},
 	{KindCorrupt, 0, "error: object file .git/objects/fb/699d is empty\nfatal: loose object fb699d (stored in .git/objects/fb/699d) is corrupt\nerror: remote unpack failed: eof before pack header was fully read\n ! [remote rejected] main -> main (unpacker error)"},
 	{KindCorrupt, 0, "error: object file .git/objects/fb/699d is empty"},
 	{KindCorrupt, 0, "error: fb699d: object corrupt or missing: .git/objects/fb/699d"},
 	{KindCorrupt, 0, "fatal: bad object refs/heads/main"},
 	{KindCorrupt, 0, "warning: ignoring broken ref\nerror: reference broken"},
+	{KindCorrupt, 0, "fatal: .git/index: index file smaller than expected"},
+	{KindCorrupt, 0, "error: bad index file sha1 signature\nfatal: index file corrupt"},
+	{KindCorrupt, 0, "fatal: bad config line 2 in file .git/config"},
 	{KindNotFound, 0, "fatal: repository 'http://example.com/a.git/' not found"},
 	{KindNotFound, 0, "fatal: repository '/srv/none.git' does not exist"},
 	{KindNotFound, 0, "fatal: '/nope/x' does not appear to be a git repository\nfatal: Could not read from remote repository."},
@@ -74,6 +110,7 @@ var said = []struct {
 	{KindRejected, 0, " ! [rejected]        HEAD -> v1 (already exists)"},
 	{KindRejected, 0, " ! [rejected]        v1         -> v1  (would clobber existing tag)"},
 	{KindRejected, 0, " ! [rejected]        main -> main (atomic push failed)"},
+	{KindRejected, 0, "fatal: Not possible to fast-forward, aborting."},
 	{KindRemoteLock, 0, "remote: error: cannot lock ref 'refs/heads/k': Unable to create '/srv/k.lock': File exists.        \n!\tHEAD:refs/heads/k\t[remote rejected] (failed to update ref)"},
 	{KindRemoteLock, 0, " ! [remote rejected] main -> main (cannot lock ref 'refs/heads/main': is at 11 but expected 22)"},
 	{KindServer, 0, "error: remote unpack failed: unpack-objects abnormal exit\n ! [remote rejected] HEAD -> w (unpacker error)"},
@@ -95,9 +132,12 @@ var said = []struct {
 	{KindConnect, 0, "ssh: connect to host example.com port 22: No route to host"},
 	{KindConnect, 0, "ssh: connect to host example.com port 22: Network is unreachable"},
 	{KindConnect, 0, "kex_exchange_identification: Connection closed by remote host"},
+	{KindConnect, 0, "kex_exchange_identification: read: Connection reset by peer\nConnection reset by 127.0.0.1 port 22\nfatal: Could not read from remote repository."},
+	{KindConnect, 0, "Connection timed out during banner exchange\nConnection to 127.0.0.1 port 22 timed out\nfatal: Could not read from remote repository."},
 	{KindSlow, 0, "fatal: unable to access 'http://example.com/x/': Operation too slow. Less than 1 bytes/sec transferred the last 1 seconds"},
 	{KindSlow, 0, "fatal: unable to access 'http://example.com/x/': Operation timed out after 300 milliseconds with 0 bytes received"},
 	{KindSlow, 0, "Timeout, server example.com not responding.\nfatal: the remote end hung up unexpectedly"},
+	{KindSlow, 0, "Connection to 127.0.0.1 port 22 timed out\nfatal: Could not read from remote repository."},
 	{KindLock, 0, "fatal: Unable to create '/srv/c1/.git/index.lock': File exists.\n\nAnother git process seems to be running in this repository, e.g."},
 	{KindLock, 0, "error: cannot lock ref 'refs/remotes/origin/main': Unable to create '/srv/main.lock': File exists.\n ! 4f..75  main       -> origin/main  (unable to update local ref)"},
 	{KindLock, 0, "Another git process seems to be running in this repository, e.g."},
@@ -120,6 +160,9 @@ var said = []struct {
 	{KindTransfer, 0, "fatal: read error: Connection reset by peer"},
 	{KindTransfer, 0, "fatal: unable to access 'http://example.com/x/': Connection was reset"},
 	{KindTransfer, 0, "Connection closed by 192.0.2.1 port 22\nfatal: Could not read from remote repository."},
+	{KindTransfer, 0, "Connection to 127.0.0.1 closed by remote host.\nfatal: Could not read from remote repository."},
+	{KindTransfer, 0, "ssh_dispatch_run_fatal: Connection to 127.0.0.1 port 22: message authentication code incorrect\nfatal: Could not read from remote repository."},
+	{KindTransfer, 0, "ssh_dispatch_run_fatal: Connection to 127.0.0.1 port 22: Broken pipe\nfatal: Could not read from remote repository."},
 	{KindTransfer, 0, "fatal: write error: Broken pipe"},
 	{KindTransfer, 0, "fatal: unable to access 'http://example.com/x/': Recv failure: Operation not permitted"},
 	{KindTransfer, 0, "fatal: unable to access 'http://example.com/x/': Send failure: Operation not permitted"},
@@ -176,7 +219,7 @@ func TestMessages(t *testing.T) {
 			if _, ok := rules[m.kind]; !ok {
 				t.Errorf("%q has the kind %q, which has no rule", m.text, m.kind)
 			}
-			if m.seen != v2_39 && m.seen != lists || m.text != strings.ToLower(m.text) {
+			if m.seen != v2_39 && m.seen != ssh9 && m.seen != lists || m.text != strings.ToLower(m.text) {
 				t.Errorf("the row %+v is not well formed", m)
 			}
 		}
@@ -188,7 +231,7 @@ func TestMessages(t *testing.T) {
 
 // What this git says now, when it can be made to say it without a server.
 func TestMessagesOfThisGit(t *testing.T) {
-	repository := newRepository(t)
+	repository := gittest.NewRepository(t)
 	tls := httptest.NewTLSServer(nil)
 	defer tls.Close()
 	for _, row := range []struct {
@@ -217,6 +260,77 @@ func TestMessagesOfThisGit(t *testing.T) {
 		if kind := KindOf(err); kind != row.kind {
 			t.Errorf("git %q: got %s, want %s: %v", row.args, kind, row.kind, err)
 		}
+	}
+}
+
+// What this git says of a work tree, each time in a repository of its own: main
+// and side have changed the same file, and side has a new one.
+func TestMessagesOfThisGitInAWorkTree(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		kind   Kind
+		before [][]string // commands of git, which may fail, or a file to write
+		args   []string
+	}{
+		{"no identity", KindUsage, nil, []string{"-c", "user.useConfigOnly=true", "commit", "--allow-empty", "-m", "x"}},
+		{"no name", KindUsage, nil, []string{"-c", "user.name=", "-c", "user.email=a@b", "commit", "--allow-empty", "-m", "x"}},
+		{"no such branch", KindUsage, nil, []string{"checkout", "nope"}},
+		{"no such file", KindUsage, nil, []string{"add", "nope"}},
+		{"a submodule that nobody described", KindUsage, [][]string{{"clone", "-q", ".", "sub"}, {"add", "sub"}}, []string{"submodule", "status"}},
+		{"a submodule without a URL", KindUsage, [][]string{{"clone", "-q", ".", "sub"}, {"add", "sub"}}, []string{"submodule", "update", "--init"}},
+		{"a change in the way", KindDirty, [][]string{{"write", "file"}}, []string{"checkout", "side"}},
+		{"a new file in the way", KindDirty, [][]string{{"write", "new"}}, []string{"checkout", "side"}},
+		{"a change in the way of a rebase", KindDirty, [][]string{{"write", "file"}}, []string{"rebase", "side"}},
+		{"a change in the way of a pull", KindDirty, [][]string{{"write", "file"}}, []string{"pull", "--rebase", ".", "side"}},
+		{"a change in the index", KindDirty, [][]string{{"write", "file"}, {"add", "file"}}, []string{"rebase", "side"}},
+		{"a change in the way of a cherry-pick", KindDirty, [][]string{{"write", "file"}, {"add", "file"}}, []string{"cherry-pick", "side"}},
+		{"a rebase", KindConflict, nil, []string{"rebase", "side"}},
+		{"a cherry-pick", KindConflict, nil, []string{"cherry-pick", "side"}},
+		{"in the middle of a rebase", KindConflict, [][]string{{"rebase", "side"}}, []string{"rebase", "side"}},
+		{"in the middle of a merge", KindConflict, [][]string{{"merge", "side"}}, []string{"merge", "side"}},
+		{"a checkout in the middle of a merge", KindConflict, [][]string{{"merge", "side"}}, []string{"checkout", "side"}},
+		{"at the end of a merge", KindConflict, [][]string{{"merge", "side"}, {"write", "file"}, {"add", "file"}}, []string{"merge", "side"}},
+		{"no fast-forward", KindRejected, nil, []string{"merge", "--ff-only", "side"}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			dir := gittest.NewRepository(t)
+			gittest.Git(t, dir, "checkout", "-q", "-b", "side")
+			write := func(name string) {
+				if err := os.WriteFile(filepath.Join(dir, name), []byte(row.name), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			write("new")
+			gittest.Git(t, dir, "add", "new")
+			gittest.Commit(t, dir, "theirs")
+			gittest.Git(t, dir, "checkout", "-q", "main")
+			gittest.Commit(t, dir, "ours")
+			run := func(args ...string) error {
+				cmd := exec.CommandContext(bounded(t), "git", args...)
+				cmd.Dir = dir
+				cmd.Env = append(cmd.Environ(), "LC_ALL=C", "LANGUAGE=")
+				if row.kind == KindUsage && args[0] == "-c" { // the identity of the tests
+					cmd.Env = slices.DeleteFunc(cmd.Env, func(v string) bool {
+						return strings.HasPrefix(v, "GIT_AUTHOR_") || strings.HasPrefix(v, "GIT_COMMITTER_")
+					})
+				}
+				_, err := cmd.Output()
+				return err
+			}
+			for _, args := range row.before {
+				if args[0] == "write" {
+					write(args[1])
+					continue
+				}
+				_ = run(args...)
+			}
+			err := run(row.args...)
+			exit := &exec.ExitError{}
+			errors.As(err, &exit)
+			if kind := KindOf(err); kind != row.kind {
+				t.Errorf("git %q: got %s, want %s: %v\n%s", row.args, kind, row.kind, err, exit.Stderr)
+			}
+		})
 	}
 }
 

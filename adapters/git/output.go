@@ -35,7 +35,10 @@ const (
 type transcript struct {
 	line     []byte // being written
 	returned bool   // a carriage return was last
+	told     bool   // what stands before it is progress
 	long     bool   // the line is longer than maxLine
+
+	progress *meter // gets the lines of progress, nil: nobody
 
 	head, tail         []string
 	headSize, tailSize int
@@ -49,11 +52,14 @@ func (t *transcript) Write(b []byte) (int, error) {
 			t.end()
 			continue
 		case t.returned:
-			t.line, t.long = t.line[:0], false
+			if c == '\r' {
+				continue
+			}
+			t.line, t.long, t.returned, t.told = t.line[:0], false, false, false
 		}
-		t.returned = c == '\r'
 		switch {
-		case t.returned:
+		case c == '\r':
+			t.returned, t.told = true, t.progress.read(t.line)
 		case len(t.line) < maxLine:
 			t.line = append(t.line, c)
 		default:
@@ -69,7 +75,10 @@ func (t *transcript) end() {
 	if t.long {
 		line = line[:strings.LastIndexAny(line, " \t")+1] + "..."
 	}
-	t.line, t.long, t.returned = t.line[:0], false, false
+	if t.told || t.progress.read(t.line) {
+		line = ""
+	}
+	t.line, t.long, t.returned, t.told = t.line[:0], false, false, false
 	size := len(line) + 1
 	switch {
 	case size == 1:

@@ -4,6 +4,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"time"
 )
 
@@ -11,10 +12,10 @@ import (
 // process, a connection that ssh shares for instance, still holds its output.
 const linger = time.Second
 
-// supervise runs p to the end of its process group, which the context of p may
-// bring about. It returns the exit status,
-// -1 if there is none, and why there is none.
-func (c *Client) supervise(p *exec.Cmd, stdout, stderr io.Writer) (int, error) {
+// supervise runs p to the end of its process group, which the context of p, that
+// stop ends, may bring about. It returns the exit status, -1 if there is none, and
+// why there is none.
+func (c *Client) supervise(p *exec.Cmd, stop func(), stdout, stderr io.Writer) (int, error) {
 	// With pipes of our own, p.Wait waits for git alone and not for what may
 	// inherit its output.
 	out, err := newPipe()
@@ -40,8 +41,8 @@ func (c *Client) supervise(p *exec.Cmd, stdout, stderr io.Writer) (int, error) {
 		errs.close()
 		return -1, err
 	}
-	out.copyTo(stdout)
-	errs.copyTo(stderr)
+	out.copyTo(stdout, stop)
+	errs.copyTo(stderr, stop)
 	err = p.Wait()
 	if !asked.IsZero() {
 		// The helpers end by themselves, or are killed next.
@@ -59,6 +60,8 @@ func (c *Client) supervise(p *exec.Cmd, stdout, stderr io.Writer) (int, error) {
 	<-out.done
 	<-errs.done
 	late.Stop()
+	out.again()
+	errs.again()
 
 	code := p.ProcessState.ExitCode()
 	if code >= 0 {
@@ -72,6 +75,9 @@ func (c *Client) supervise(p *exec.Cmd, stdout, stderr io.Writer) (int, error) {
 type pipe struct {
 	r, w *os.File
 	done chan struct{}
+
+	broken   bool // the writer of the user's did not return
+	panicked any  // with this
 }
 
 func newPipe() (*pipe, error) {
@@ -87,14 +93,33 @@ func (p *pipe) close() {
 	p.w.Close()
 }
 
-// copyTo starts to read, after git has got its end of the pipe.
-func (p *pipe) copyTo(to io.Writer) {
+// copyTo starts to read, after git has got its end of the pipe. When to, which may
+// be the user's, panics, git is stopped.
+func (p *pipe) copyTo(to io.Writer, stop func()) {
 	p.w.Close()
 	go func() {
 		defer close(p.done)
 		defer p.r.Close() // git is told when its output is not wanted any more
+		p.broken = true
+		defer func() {
+			if p.broken {
+				p.panicked = recover()
+				stop()
+			}
+		}()
 		_, _ = io.Copy(to, p.r)
+		p.broken = false
 	}()
+}
+
+// again raises in the goroutine of the call what to has raised.
+func (p *pipe) again() {
+	switch {
+	case p.panicked != nil:
+		panic(p.panicked)
+	case p.broken:
+		runtime.Goexit()
+	}
 }
 
 func (p *pipe) wait(limit <-chan struct{}) {

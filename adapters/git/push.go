@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/tidegate-go/tidegate/middleware"
 )
@@ -33,6 +34,11 @@ type PushOptions struct {
 // A PushResult says what the remote made of a push.
 type PushResult struct {
 	Refs []PushedRef // in the order of the remote's answer
+	// Bytes is the size of the objects that were sent, as git rounds it; see
+	// [Progress].
+	Bytes int64
+	// Duration is how long the call took, waits and repeats included.
+	Duration time.Duration
 }
 
 // A PushedRef is the outcome for one ref of the remote.
@@ -58,6 +64,11 @@ func (c *Client) Push(ctx context.Context, dir string, o PushOptions) (PushResul
 	if err != nil {
 		return PushResult{}, err
 	}
+	release, err := c.write(ctx, op, dir)
+	if err != nil {
+		return PushResult{}, err
+	}
+	defer release()
 	p, err := c.plan(ctx, op, dir, o)
 	if err != nil {
 		return PushResult{}, err
@@ -66,14 +77,27 @@ func (c *Client) Push(ctx context.Context, dir string, o PushOptions) (PushResul
 	if err != nil {
 		return PushResult{}, err
 	}
-	ctx, chain := c.enter(ctx, op, p.remote)
-	return middleware.Call(ctx, chain, func(ctx context.Context) (PushResult, error) {
-		result, err := c.pushOnce(ctx, p)
+	return c.push(ctx, op, p)
+}
+
+// push is Push for a caller who writes to the repository alone.
+func (c *Client) push(ctx context.Context, op string, p *push) (PushResult, error) {
+	start := time.Now()
+	left := watchLeftovers(p.dir)
+	ctx, chain := c.enter(ctx, "push", p.remote)
+	result, err := middleware.Call(ctx, chain, func(ctx context.Context) (PushResult, error) {
+		var result PushResult
+		err := left.after(func() (err error) {
+			result, err = c.pushOnce(ctx, op, p)
+			return err
+		})
 		if rules[KindOf(err)].unsure {
 			p.unsure.Store(true)
 		}
 		return result, judge(ctx, err, true)
 	})
+	result.Duration = time.Since(start)
+	return result, err
 }
 
 // A push is one call of Push.
@@ -85,22 +109,25 @@ type push struct {
 	unsure atomic.Bool // an attempt may have succeeded without our knowing
 }
 
-func (c *Client) pushOnce(ctx context.Context, p *push) (PushResult, error) {
+func (c *Client) pushOnce(ctx context.Context, op string, p *push) (PushResult, error) {
 	if p.unsure.Load() && p.deletes() {
 		// What is gone cannot be deleted again under a lease. All else git itself
 		// finds to be up to date.
-		if done, err := c.isDone(ctx, p); err != nil {
+		if done, err := c.isDone(ctx, op, p); err != nil {
 			return PushResult{}, err
 		} else if done {
 			return p.upToDate(), nil
 		}
 	}
-	out, err := c.run(ctx, command{op: "push", dir: p.dir, remote: &p.remote, args: p.args()})
-	return parsePush(string(out)), err
+	progress := c.meter(ctx, op)
+	out, err := c.run(ctx, command{op: op, dir: p.dir, remote: &p.remote, args: p.args(), meter: progress})
+	result := parsePush(string(out))
+	result.Bytes = progress.sent
+	return result, err
 }
 
 func (p *push) args() []string {
-	args := []string{"push", "--porcelain", "--no-progress", "--no-follow-tags", "--recurse-submodules=no"}
+	args := []string{"push", "--porcelain", "--progress", "--no-follow-tags", "--recurse-submodules=no"}
 	if len(p.wanted) > 1 {
 		args = append(args, "--atomic")
 	}
@@ -119,14 +146,12 @@ func (p *push) deletes() bool {
 }
 
 // isDone reports whether the remote is as it was to become.
-func (c *Client) isDone(ctx context.Context, p *push) (bool, error) {
-	there := p.remote
-	there.arg = there.url // a name could have another URL to fetch from
+func (c *Client) isDone(ctx context.Context, op string, p *push) (bool, error) {
 	var names []string
 	for _, w := range p.wanted {
 		names = append(names, w.Name)
 	}
-	refs, err := c.lsRemote(ctx, "push", there, names)
+	refs, err := c.lsRemote(ctx, op, p.remote, p.dir, names)
 	if err != nil {
 		return false, err
 	}
@@ -209,6 +234,13 @@ func (c *Client) wanted(ctx context.Context, op, dir, spec string) (Ref, error) 
 	id, err := c.resolve(ctx, op, dir, source)
 	if err != nil {
 		return Ref{}, err
+	}
+	both, err := c.isBranchAndTag(ctx, op, dir, source)
+	if err != nil {
+		return Ref{}, err
+	}
+	if both { // the id is that of the tag
+		return bad("names a branch and a tag: write the full name, as in refs/heads/%s", source)
 	}
 	if id == "" {
 		return bad("names nothing in this repository")

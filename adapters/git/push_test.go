@@ -7,23 +7,24 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tidegate-go/tidegate/internal/gittest"
 	"github.com/tidegate-go/tidegate/middleware"
 )
 
 // refsOf returns the refs of the repository at dir that begin with prefix.
 func refsOf(t *testing.T, dir, prefix string) string {
 	t.Helper()
-	return git(t, dir, "for-each-ref", "--format=%(refname)=%(objectname)", prefix)
+	return gittest.Git(t, dir, "for-each-ref", "--format=%(refname)=%(objectname)", prefix)
 }
 
 func TestPush(t *testing.T) {
 	s, dir := cloned(t)
-	first, tag := git(t, dir, "rev-parse", "main"), git(t, dir, "rev-parse", "v1")
-	second := commit(t, dir, "second")
-	git(t, dir, "branch", "topic")
+	first, tag := gittest.Git(t, dir, "rev-parse", "main"), gittest.Git(t, dir, "rev-parse", "v1")
+	second := gittest.Commit(t, dir, "second")
+	gittest.Git(t, dir, "branch", "topic")
 	for _, row := range []struct {
 		name     string
-		faults   []fault
+		faults   []gittest.Fault
 		options  PushOptions
 		want     []PushedRef
 		kind     Kind
@@ -46,13 +47,13 @@ func TestPush(t *testing.T) {
 			attempts: 1,
 		}, {
 			name:     "after faults",
-			faults:   []fault{answer(503), answer(500)},
+			faults:   []gittest.Fault{gittest.Answer(503), gittest.Answer(500)},
 			options:  PushOptions{Refspecs: []string{"topic"}},
 			want:     []PushedRef{{"refs/heads/topic", second, "created"}},
 			attempts: 3,
 		}, {
 			name:     "the answer is lost",
-			faults:   []fault{lost},
+			faults:   []gittest.Fault{gittest.Lost},
 			options:  PushOptions{Refspecs: []string{"main:lost"}},
 			want:     []PushedRef{{"refs/heads/lost", second, "up_to_date"}},
 			attempts: 2,
@@ -64,7 +65,7 @@ func TestPush(t *testing.T) {
 			attempts: 1,
 		}, {
 			name:     "back with a lease, the answer is lost",
-			faults:   []fault{lost},
+			faults:   []gittest.Fault{gittest.Lost},
 			options:  PushOptions{Refspecs: []string{first + ":refs/heads/main"}, Leases: map[string]string{"refs/heads/main": second}},
 			want:     []PushedRef{{"refs/heads/main", first, "up_to_date"}},
 			attempts: 2,
@@ -88,7 +89,7 @@ func TestPush(t *testing.T) {
 			attempts: 1,
 		}, {
 			name:     "delete with a lease, the answer is lost",
-			faults:   []fault{lost},
+			faults:   []gittest.Fault{gittest.Lost},
 			options:  PushOptions{Refspecs: []string{":refs/heads/other"}, Leases: map[string]string{"refs/heads/other": second}},
 			want:     []PushedRef{{"refs/heads/other", "", "up_to_date"}},
 			attempts: 2,
@@ -111,35 +112,35 @@ func TestPush(t *testing.T) {
 		},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			hook := filepath.Join(s.bare, "hooks", "update")
+			hook := filepath.Join(s.Bare, "hooks", "update")
 			if err := os.MkdirAll(filepath.Dir(hook), 0o700); err != nil {
 				t.Fatal(err)
 			}
 			if err := os.WriteFile(hook, []byte("#!/bin/sh\ncase $1 in *forbidden) echo could not resolve host; exit 1;; esac\n"), 0o700); err != nil {
 				t.Fatal(err)
 			}
-			s.script(row.faults...)
-			before := refsOf(t, s.bare, "refs")
+			s.Script(row.faults...)
+			before := refsOf(t, s.Bare, "refs")
 			got, err := newClient(t, retry(), Config{}).Push(bounded(t), dir, row.options)
 			if row.kind != "" {
 				failure(t, err, row.kind)
-				if refsOf(t, s.bare, "refs") != before {
+				if refsOf(t, s.Bare, "refs") != before {
 					t.Error("the remote has changed")
 				}
 			} else if err != nil {
 				t.Fatal(err)
 			}
 			equal(t, "refs", got.Refs, row.want)
-			if s.served() != row.attempts && (row.faults == nil || s.served() != row.attempts+1) { // a check is one more
-				t.Errorf("%d attempts, want %d", s.served(), row.attempts)
+			if s.Served() != row.attempts && (row.faults == nil || s.Served() != row.attempts+1) { // a check is one more
+				t.Errorf("%d attempts, want %d", s.Served(), row.attempts)
 			}
 			for _, ref := range row.want {
-				there := strings.Contains(refsOf(t, s.bare, ref.Name), "="+ref.ID)
+				there := strings.Contains(refsOf(t, s.Bare, ref.Name), "="+ref.ID)
 				if ref.Status != "rejected" && there != (ref.ID != "") {
 					t.Errorf("after %q the remote has %s: %v", ref.Status, ref.Name, there)
 				}
 			}
-			git(t, s.bare, "fsck", "--full")
+			gittest.Git(t, s.Bare, "fsck", "--full")
 		})
 	}
 }
@@ -148,43 +149,59 @@ func TestPush(t *testing.T) {
 // attempts does not change it.
 func TestPushIsSettledAtTheCall(t *testing.T) {
 	s, dir := cloned(t)
-	wanted := commit(t, dir, "second")
-	s.script(func(w http.ResponseWriter, r *http.Request, h http.Handler) {
-		commit(t, dir, "third")
-		answer(503)(w, r, h)
+	wanted := gittest.Commit(t, dir, "second")
+	s.Script(func(w http.ResponseWriter, r *http.Request, h http.Handler) {
+		gittest.Commit(t, dir, "third")
+		gittest.Answer(503)(w, r, h)
 	})
 	var seen verdicts
 	if _, err := newClient(t, retry(&seen), Config{}).Push(bounded(t), dir, PushOptions{Refspecs: []string{"main"}}); err != nil {
 		t.Fatal(err)
 	}
-	if s.head(t) != wanted {
-		t.Errorf("the remote has %s, want %s", s.head(t), wanted)
+	if s.Head(t) != wanted {
+		t.Errorf("the remote has %s, want %s", s.Head(t), wanted)
 	}
 	equal(t, "verdicts", seen.seen, []middleware.Verdict{{Class: middleware.Failure, Retry: true, Reason: "server"}, {}})
 }
 
 func TestPushRemotes(t *testing.T) {
 	s, dir := cloned(t)
-	other := newServer(t, newRepository(t))
-	id := commit(t, dir, "second")
+	other := gittest.NewServer(t, gittest.NewRepository(t))
+	id := gittest.Commit(t, dir, "second")
 	client := newClient(t, nil, Config{})
-	git(t, dir, "config", "remote.origin.pushurl", other.url)
+	gittest.Git(t, dir, "config", "remote.origin.pushurl", other.Repo)
 	if _, err := client.Push(bounded(t), dir, PushOptions{Refspecs: []string{"main:refs/heads/pushed"}}); err != nil {
 		t.Fatal(err)
 	}
-	if got := refsOf(t, other.bare, "refs/heads/pushed"); got != "refs/heads/pushed="+id || s.served() != 0 {
+	if got := refsOf(t, other.Bare, "refs/heads/pushed"); got != "refs/heads/pushed="+id || s.Served() != 0 {
 		t.Errorf("the URL to push to has %q, want %s", got, id)
 	}
-	if _, err := client.Push(bounded(t), dir, PushOptions{Remote: s.url, Refspecs: []string{"main"}}); err != nil || s.head(t) != id {
+	if _, err := client.Push(bounded(t), dir, PushOptions{Remote: s.Repo, Refspecs: []string{"main"}}); err != nil || s.Head(t) != id {
 		t.Errorf("to a URL: got %v", err)
 	}
-	git(t, dir, "config", "--add", "remote.origin.pushurl", s.url)
+	gittest.Git(t, dir, "config", "--add", "remote.origin.pushurl", s.Repo)
 	_, err := client.Push(bounded(t), dir, PushOptions{Refspecs: []string{"main"}})
 	if e := failure(t, err, KindUsage); !strings.Contains(e.Error(), "2 URLs") {
 		t.Errorf("got %v", err)
 	}
-	git(t, dir, "config", "--unset-all", "remote.origin.pushurl")
-	git(t, dir, "config", "remote.origin.url", "ext::sh -c id")
+	gittest.Git(t, dir, "config", "--unset-all", "remote.origin.pushurl")
+	gittest.Git(t, dir, "config", "remote.origin.url", "ext::sh -c id")
 	_, err = client.Push(bounded(t), dir, PushOptions{Refspecs: []string{"main"}})
 	failure(t, err, KindUsage)
+}
+
+// To git too, a short name of two refs is an error; the tag would go before.
+func TestPushRefusesANameOfABranchAndATag(t *testing.T) {
+	s, dir := cloned(t)
+	gittest.Git(t, dir, "tag", "main")
+	mine := gittest.Commit(t, dir, "mine")
+	client := newClient(t, nil, Config{})
+	for _, spec := range []string{"main", "main:main", "main:refs/heads/main"} {
+		_, err := client.Push(bounded(t), dir, PushOptions{Refspecs: []string{spec}})
+		failure(t, err, KindUsage)
+	}
+	_, err := client.Push(bounded(t), dir, PushOptions{Refspecs: []string{"refs/heads/main"}})
+	if err != nil || s.Head(t) != mine {
+		t.Error(err)
+	}
 }

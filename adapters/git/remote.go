@@ -24,10 +24,17 @@ type remote struct {
 	base   string // scheme and host, for http and https
 	key    string // host and port; empty for a local path
 	login  Credentials
+	lent   bool   // the login is the client's, not of the URL
 	stored string // the URL in the configuration of the repository, when it holds credentials
 }
 
 func (r remote) local() bool { return r.scheme == "file" }
+
+// with returns r with another login.
+func (r remote) with(login Credentials) *remote {
+	r.login = login
+	return &r
+}
 
 // remote reads a URL given by the user.
 func (c *Client) remote(op, raw string) (remote, error) {
@@ -35,15 +42,21 @@ func (c *Client) remote(op, raw string) (remote, error) {
 	if err != nil {
 		return remote{}, usage(op, err)
 	}
-	r.login = r.login.over(c.config.Credentials)
+	own := r.login
+	r.login = own.over(c.login())
+	r.lent = own == Credentials{}
 	return r, nil
 }
+
+// standardRemote is the remote that is meant when none is named.
+const standardRemote = "origin"
 
 // remoteOf finds the remote called name in the repository at dir; a name that
 // the repository does not know is a URL.
 func (c *Client) remoteOf(ctx context.Context, op, dir, name string, push bool) (remote, error) {
-	if name == "" {
-		name = "origin"
+	implied := name == ""
+	if implied {
+		name = standardRemote
 	}
 	if err := checkText(name); err != nil {
 		return remote{}, usage(op, fmt.Errorf("the remote %w", err))
@@ -72,10 +85,20 @@ func (c *Client) remoteOf(ctx context.Context, op, dir, name string, push bool) 
 			return remote{}, err
 		}
 		r.arg = name
+		if r.local() && !strings.Contains(urls[0], "://") && !filepath.IsAbs(urls[0]) {
+			r.url = filepath.Join(dir, urls[0])
+		}
 		if r.url != urls[0] && !r.local() {
 			r.stored = urls[0]
 		}
 		return r, nil
+	}
+	if implied {
+		// Git config does not say so when there is no repository, or one that is damaged.
+		if err := c.do(ctx, command{op: op, dir: dir, args: []string{"rev-parse", "--git-dir"}}); err != nil {
+			return remote{}, err
+		}
+		return remote{}, usage(op, fmt.Errorf("the repository has no remote %q: name one, or a URL", standardRemote))
 	}
 	return c.remote(op, name)
 }
@@ -225,3 +248,6 @@ func checkText(s string) error {
 	}
 	return nil
 }
+
+// badRef matches what no name of a ref has, after git check-ref-format.
+var badRef = regexp.MustCompile(`[ ~^:?*\[\\]|\.\.|@\{|//|^/|/$|\.$|\.lock(?:/|$)|(?:^|/)\.`)

@@ -4,6 +4,7 @@ package git
 
 import (
 	"context"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,6 +25,7 @@ func newStub(t *testing.T, lines ...string) *stub {
 		t.Fatal(err)
 	}
 	script := `#!/bin/sh
+if [ "$1" = version ]; then echo git version 2.39.5; exit; fi
 n=$(ls "$STUB" | wc -l | tr -d ' ')
 printf '%s\0' "$@" > "$STUB/$n.argv"
 env -0 > "$STUB/$n.env"
@@ -73,6 +75,7 @@ func TestG1Arguments(t *testing.T) {
 	answers := `case " $* " in
 *" config "*core.sshCommand*) exit 1;;
 *" config "*) printf 'https://example.com/stored.git\0';;
+*" rev-parse "*refs/tags/*) exit 1;;
 *" rev-parse --symbolic"*) echo refs/heads/main;;
 *" rev-parse "*) echo ` + id + `;;
 esac`
@@ -88,15 +91,15 @@ esac`
 		{"clone", func(ctx context.Context, c *Client, dir string) error {
 			_, err := c.Clone(ctx, "user@example.com:a.git", filepath.Join(dir, "new"), CloneOptions{Branch: "x", Depth: 2})
 			return err
-		}, "clone --no-progress --origin=origin --branch=x --depth=2 -- user@example.com:a.git DIR/new.tmp-"},
+		}, "clone --progress --origin=origin --branch=x --depth=2 -- user@example.com:a.git DIR/new.tmp-"},
 		{"fetch", func(ctx context.Context, c *Client, dir string) error {
 			_, err := c.Fetch(ctx, dir, FetchOptions{Refspecs: []string{"+refs/heads/*:refs/remotes/origin/*"}, Prune: true, Depth: 1})
 			return err
-		}, "fetch --no-progress --recurse-submodules=no --depth=1 --prune -- origin +refs/heads/*:refs/remotes/origin/*"},
+		}, "fetch --progress --recurse-submodules=no --depth=1 --prune -- origin +refs/heads/*:refs/remotes/origin/*"},
 		{"push", func(ctx context.Context, c *Client, dir string) error {
 			_, err := c.Push(ctx, dir, PushOptions{Remote: "up", Refspecs: []string{"main", ":refs/heads/old"}, Leases: map[string]string{"refs/heads/old": id}})
 			return err
-		}, "push --porcelain --no-progress --no-follow-tags --recurse-submodules=no --atomic --force-with-lease=refs/heads/old:" + id + " -- up " + id + ":refs/heads/main :refs/heads/old"},
+		}, "push --porcelain --progress --no-follow-tags --recurse-submodules=no --atomic --force-with-lease=refs/heads/old:" + id + " -- up " + id + ":refs/heads/main :refs/heads/old"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			s, dir := newStub(t, answers), t.TempDir()
@@ -110,7 +113,9 @@ esac`
 						t.Errorf("no %q in %q", setting, line)
 					}
 				}
-				if env := s.runs(t, ".env")[i]; !slices.Contains(env, "GIT_ALLOW_PROTOCOL=https:ssh:http:git:file") || !slices.Contains(env, "GIT_PROTOCOL_FROM_USER=0") {
+				env := s.runs(t, ".env")[i]
+				offline := !slices.Contains(argv, row.name) && slices.Contains(env, "GIT_ALLOW_PROTOCOL=")
+				if !offline && !slices.Contains(env, "GIT_ALLOW_PROTOCOL=https:ssh:http:git:file") || !slices.Contains(env, "GIT_PROTOCOL_FROM_USER=0") {
 					t.Errorf("the allowed protocols are missing in %q", env)
 				}
 				if slices.Contains(argv, row.name) && !strings.Contains(line, " never "+strings.ReplaceAll(row.want, "DIR", dir)) && !strings.Contains(line, "=never "+strings.ReplaceAll(row.want, "DIR", dir)) {
@@ -182,6 +187,35 @@ func TestG1Refused(t *testing.T) {
 		refused("the refspec "+bad, err)
 		_, err = client.Push(ctx, dir, PushOptions{Refspecs: []string{bad}})
 		refused("the refspec "+bad, err)
+		_, err = client.Checkout(ctx, dir, bad, CheckoutOptions{})
+		refused("the revision "+bad, err)
+		_, err = client.CommitAndPush(ctx, dir, CommitOptions{Message: "x", Branch: "x", Paths: []string{bad}})
+		refused("the path "+bad, err)
+		err = client.Run(ctx, dir, nil, bad)
+		refused("the command "+bad, err)
+		_, err = client.Submodules(ctx, bad, SubmoduleOptions{})
+		refused("the directory "+bad, err)
+		if bad == "" { // stands for a default
+			continue
+		}
+		_, err = client.Sync(ctx, good, filepath.Join(dir, "new"), bad)
+		refused("the ref "+bad, err)
+		_, err = client.Pull(ctx, dir, PullOptions{Branch: bad})
+		refused("the branch "+bad, err)
+		_, err = client.Pull(ctx, dir, PullOptions{Branch: "x", Remote: bad})
+		refused("the remote "+bad, err)
+		_, err = client.CommitAndPush(ctx, dir, CommitOptions{Message: "x", Branch: bad})
+		refused("the branch "+bad, err)
+		_, err = client.CommitAndPush(ctx, dir, CommitOptions{Message: "x", Branch: "x", Remote: bad})
+		refused("the remote "+bad, err)
+	}
+	for _, bad := range []string{"a..b", "a:b", "a b", "a*", "a@{1}", "refs/heads/a^", "a.lock", "/a", "a//b"} {
+		_, err := client.Sync(ctx, good, filepath.Join(dir, "new"), bad)
+		refused("the ref "+bad, err)
+		_, err = client.Pull(ctx, dir, PullOptions{Branch: bad})
+		refused("the branch "+bad, err)
+		_, err = client.CommitAndPush(ctx, dir, CommitOptions{Message: "x", Branch: bad})
+		refused("the branch "+bad, err)
 	}
 	for name, o := range map[string]PushOptions{
 		"none":                   {},
@@ -198,7 +232,7 @@ func TestG1Refused(t *testing.T) {
 		refused("push "+name, err)
 	}
 	for _, argv := range s.runs(t, ".argv") {
-		for _, command := range []string{"ls-remote", "clone", "fetch", "push"} {
+		for _, command := range []string{"ls-remote", "clone", "fetch", "push", "checkout", "add", "commit", "merge", "submodule"} {
 			if slices.Contains(argv, command) {
 				t.Errorf("git was run: %q", argv)
 			}
@@ -207,7 +241,7 @@ func TestG1Refused(t *testing.T) {
 }
 
 func TestG2Environment(t *testing.T) {
-	for _, v := range []string{"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_TRACE", "GIT_TRACE_CURL", "GIT_CONFIG_PARAMETERS", "GIT_OBJECT_DIRECTORY"} {
+	for _, v := range []string{"GIT_ATTR_SOURCE", "GIT_GLOB_PATHSPECS", "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_TRACE", "GIT_TRACE_CURL", "GIT_CONFIG_PARAMETERS", "GIT_OBJECT_DIRECTORY"} {
 		t.Setenv(v, "inherited")
 	}
 	t.Setenv("GIT_ASKPASS", "/bin/inherited")
@@ -242,6 +276,7 @@ func TestG2Environment(t *testing.T) {
 }
 
 func TestG3SSH(t *testing.T) {
+	t.Setenv("GIT_SSH_VARIANT", "plink")
 	const ours = "GIT_SSH_COMMAND=ssh -o BatchMode=yes -o ConnectTimeout=9 -o ServerAliveInterval=3 -o ServerAliveCountMax=3"
 	configured := `case " $* " in *core.sshCommand*) echo mine; exit;; esac`
 	absent := `case " $* " in *core.sshCommand*) exit 1;; esac`
@@ -275,12 +310,16 @@ func TestG3SSH(t *testing.T) {
 			if got != row.want {
 				t.Errorf("got %q, want %q", got, row.want)
 			}
+			// What is inherited for another program is not for ours.
+			if is := slices.Contains(runs[len(runs)-1], "GIT_SSH_VARIANT=ssh"); is != (got == ours) {
+				t.Errorf("the variant is that of ssh: %v", is)
+			}
 		})
 	}
 }
 
 func TestG4StallSettings(t *testing.T) {
-	for stall, want := range map[time.Duration]string{0: "http.lowSpeedTime=30", time.Millisecond: "http.lowSpeedTime=1", 90 * time.Second: "http.lowSpeedTime=90", -1: ""} {
+	for stall, want := range map[time.Duration]string{math.MaxInt64: "http.lowSpeedTime=2147483", 0: "http.lowSpeedTime=30", time.Millisecond: "http.lowSpeedTime=1", 90 * time.Second: "http.lowSpeedTime=90", -1: ""} {
 		s := newStub(t)
 		c := s.config()
 		c.Stall = stall

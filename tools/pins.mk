@@ -15,3 +15,6 @@ pin.minio := github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
 
 # benchstat, BSD-3-Clause: `make bench` when it is asked to compare.
 pin.benchstat := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
+
+# sshd has no pin: tools/sshd takes the one that is installed, or else that of the distribution's packages (OpenSSH,
+# BSD-style licences), a separate program for `make test-real`. The tests take the distribution's ssh too.

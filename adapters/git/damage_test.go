@@ -53,7 +53,7 @@ func TestDirectoriesThatAreNoRepository(t *testing.T) {
 	_, fetched := client.Fetch(ctx, dir, FetchOptions{})
 	_, submodules := client.Submodules(ctx, dir, SubmoduleOptions{})
 	for name, err := range map[string]error{"fetch": fetched, "submodules": submodules} {
-		if e := failure(t, err, KindUsage); e.ExitCode != 128 {
+		if e := failure(t, err, KindNoRepository); e.ExitCode != 128 {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

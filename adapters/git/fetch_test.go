@@ -67,7 +67,7 @@ func TestFetch(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = client.Fetch(bounded(t), sub, FetchOptions{})
-	failure(t, err, KindUsage)
+	failure(t, err, KindNoRepository)
 }
 
 func TestG9LockIsWaitedForAndLeft(t *testing.T) {

@@ -40,6 +40,7 @@ const (
 	KindDirty        Kind = "dirty"         // changes in the work tree are in the way: ignored, not repeated
 	KindConflict     Kind = "conflict"      // two changes do not fit together: ignored, not repeated
 	KindCorrupt      Kind = "corrupt"       // the repository here is damaged: ignored, not repeated
+	KindNoRepository Kind = "no_repository" // the directory is no repository: ignored, not repeated
 	KindUsage        Kind = "usage"         // the call cannot be right: ignored, not repeated
 	KindNoGit        Kind = "no_git"        // git cannot be run: ignored, not repeated
 	KindCanceled     Kind = "canceled"      // the caller's context ended: ignored, not repeated
@@ -78,6 +79,7 @@ var rules = map[Kind]rule{
 	KindDirty:        {class: middleware.Ignored},
 	KindConflict:     {class: middleware.Ignored},
 	KindCorrupt:      {class: middleware.Ignored},
+	KindNoRepository: {class: middleware.Ignored},
 	KindUsage:        {class: middleware.Ignored},
 	KindNoGit:        {class: middleware.Ignored},
 	KindCanceled:     {class: middleware.Ignored},

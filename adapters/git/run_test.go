@@ -145,7 +145,7 @@ func TestRunArguments(t *testing.T) {
 		{"no directory", "", []string{"log"}, KindUsage, 0},
 		{"an option for a directory", "-C", []string{"log"}, KindUsage, 0},
 		{"a directory that is none", filepath.Join(dir, "file"), []string{"log"}, KindUsage, -1},
-		{"no repository", t.TempDir(), []string{"log"}, KindUsage, 128},
+		{"no repository", t.TempDir(), []string{"log"}, KindNoRepository, 128},
 		{"an unknown command", dir, []string{"frob"}, KindUsage, 1},
 		{"an unknown option", dir, []string{"commit", "--frob"}, KindUsage, 129},
 		{"a no", dir, []string{"merge-base", "--is-ancestor", "HEAD", "HEAD^{tree}"}, KindUnknown, 128},

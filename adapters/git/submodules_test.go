@@ -297,6 +297,6 @@ func TestSubmodulesDepth(t *testing.T) {
 	failure(t, err, KindUsage)
 	_, err = client.Submodules(bounded(t), t.TempDir(), SubmoduleOptions{})
 	if err != nil {
-		failure(t, err, KindUsage)
+		failure(t, err, KindNoRepository)
 	}
 }

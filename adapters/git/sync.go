@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/tidegate-go/tidegate/middleware"
@@ -122,7 +121,7 @@ func (c *Client) syncNew(ctx context.Context, op string, r remote, dir string, t
 func (c *Client) syncCopy(ctx context.Context, op string, r remote, dir string, t target) (SyncResult, error) {
 	origin, err := c.remoteOf(ctx, op, dir, "", false)
 	var e *Error
-	if errors.As(err, &e) && strings.Contains(e.Stderr, "not a git repository") {
+	if errors.As(err, &e) && e.Kind == KindNoRepository {
 		e.Kind = KindCorrupt // its .git is there
 	}
 	if err != nil {

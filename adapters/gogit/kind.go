@@ -53,6 +53,7 @@ const (
 	KindTargetExists Kind = "target_exists" // the directory to clone into is in use: ignored, not repeated
 	KindDisk         Kind = "disk"          // no space or no permission here: ignored, not repeated
 	KindCorrupt      Kind = "corrupt"       // the repository here is damaged: ignored, not repeated
+	KindNoRepository Kind = "no_repository" // the directory is no repository: ignored, not repeated
 	KindUsage        Kind = "usage"         // the call cannot be right: ignored, not repeated
 	KindCanceled     Kind = "canceled"      // the caller's context ended: ignored, not repeated
 	KindUnknown      Kind = "unknown"       // nothing is known: ignored, not repeated
@@ -90,6 +91,7 @@ var rules = map[Kind]rule{
 	KindTargetExists: {class: middleware.Ignored},
 	KindDisk:         {class: middleware.Ignored},
 	KindCorrupt:      {class: middleware.Ignored},
+	KindNoRepository: {class: middleware.Ignored},
 	KindUsage:        {class: middleware.Ignored},
 	KindCanceled:     {class: middleware.Ignored},
 	KindUnknown:      {class: middleware.Ignored},
@@ -121,7 +123,7 @@ var values = []struct {
 	{git.ErrMissingURL, KindUsage},
 	{git.ErrEmptyUrls, KindUsage},
 	{git.ErrRemoteNotFound, KindUsage},
-	{git.ErrRepositoryNotExists, KindUsage},
+	{git.ErrRepositoryNotExists, KindNoRepository},
 	{git.ErrIsBareRepository, KindUsage},
 	{git.ErrUnstagedChanges, KindUsage},
 	{git.ErrWorktreeNotClean, KindUsage},

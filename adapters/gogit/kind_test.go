@@ -23,6 +23,7 @@ import (
 	githttp "github.com/go-git/go-git/v5/plumbing/transport/http"
 	"golang.org/x/crypto/ssh/knownhosts"
 
+	commandline "github.com/tidegate-go/tidegate/adapters/git"
 	"github.com/tidegate-go/tidegate/internal/gittest"
 	"github.com/tidegate-go/tidegate/internal/loopback"
 	"github.com/tidegate-go/tidegate/middleware"
@@ -379,5 +380,18 @@ func TestKindsOfErrorsOfOthers(t *testing.T) {
 	}
 	if err := New(retry(), Config{}).Do(bounded(t), Op{}, func(context.Context) error { return hiding }); err == nil {
 		t.Error("no error")
+	}
+}
+
+// A kind is the same to the policies whichever of the two adapters meets it.
+func TestKindsAreThoseOfTheCommandLine(t *testing.T) {
+	for kind := range rules {
+		if kind == KindUpToDate || kind == KindEmpty { // to the command line no errors
+			continue
+		}
+		got := verdict(&refusal{"test", kind, errors.New("x")}, kind)
+		if want := commandline.Classify(&commandline.Error{Kind: commandline.Kind(kind)}); got != want {
+			t.Errorf("%s: got %+v, want %+v", kind, got, want)
+		}
 	}
 }

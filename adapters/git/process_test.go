@@ -248,7 +248,7 @@ func TestG13NoGit(t *testing.T) {
 	_, err := newClient(t, nil, Config{}).Fetch(bounded(t), "no/such/directory", FetchOptions{})
 	failure(t, err, KindUsage)
 	_, err = newClient(t, nil, Config{}).Fetch(bounded(t), t.TempDir(), FetchOptions{})
-	failure(t, err, KindUsage)
+	failure(t, err, KindNoRepository)
 }
 
 // What git itself gets: the secret is in one variable, and nowhere else.

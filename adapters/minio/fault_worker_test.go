@@ -121,7 +121,7 @@ func (w *worker) add(name string) *record {
 // do runs one operation and notes what became of it. After a rejection it waits for
 // a moment, as a job would that has to be done.
 func (w *worker) do(op operation, t *tally) {
-	ctx, cancel := context.WithTimeout(w.Context(), orElse(w.row.within, 10*time.Second))
+	ctx, cancel := context.WithTimeout(w.Context(), orElse(w.row.within, time.Minute))
 	defer cancel()
 	ctx, watched := watch(ctx)
 	err := op.run(w, ctx, watched)

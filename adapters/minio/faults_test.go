@@ -31,7 +31,7 @@ type fault struct {
 	workers  int           // 0: 16
 	attempts int           // of the retry; 0: 4
 	limit    time.Duration // of an attempt; 0: that of the server
-	within   time.Duration // the caller's own deadline of an operation; 0: 10 seconds
+	within   time.Duration // the caller's own deadline of an operation; 0: longer than all attempts take
 }
 
 type breakerSays string

@@ -22,10 +22,7 @@ var bot = Author{Name: "Bot", Email: "bot@example.com"}
 // serverHook makes the server run a script at each push.
 func serverHook(t *testing.T, s *gittest.Server, name, script string) {
 	t.Helper()
-	write(t, s.Bare, "hooks/"+name, "#!/bin/sh\n"+script+"\n")
-	if err := os.Chmod(filepath.Join(s.Bare, "hooks", name), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	gittest.WriteScript(t, filepath.Join(s.Bare, "hooks", name), "#!/bin/sh\n"+script+"\n")
 }
 
 // subjects returns those of the server's branch, the first commit first.

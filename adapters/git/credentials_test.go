@@ -245,9 +245,7 @@ func TestFiltersHaveTheCredentialsOfTheRemote(t *testing.T) {
 	host, _, _ := strings.Cut(strings.TrimPrefix(s.Repo, "http://"), "/")
 	script := filepath.Join(t.TempDir(), "smudge")
 	lines := "#!/bin/sh\ncat >/dev/null\nprintf 'protocol=http\\nhost=" + host + "\\n\\n' | git credential fill | sed -n s/^password=//p\n"
-	if err := os.WriteFile(script, []byte(lines), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	gittest.WriteScript(t, script, lines)
 	client := newClient(t, nil, Config{
 		Credentials: Credentials{Password: canary},
 		Settings:    []string{"filter.ask.smudge=" + script, "filter.ask.required=true"},

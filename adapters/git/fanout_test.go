@@ -144,10 +144,7 @@ func witnessed(t *testing.T, w *witness) string {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "git")
-	script := fmt.Sprintf("#!/bin/sh\nexec 3>%s\nexec %s \"$@\"\n", w.path, git)
-	if err := os.WriteFile(path, []byte(script), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	gittest.WriteScript(t, path, fmt.Sprintf("#!/bin/sh\nexec 3>%s\nexec %s \"$@\"\n", w.path, git))
 	return path
 }
 

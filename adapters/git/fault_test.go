@@ -130,10 +130,7 @@ func TestFaults(t *testing.T) {
 			t.Parallel()
 			world := newWorld(t)
 			if row.hook != "" {
-				write(t, world.server.Bare, "hooks/pre-receive", row.hook)
-				if err := os.Chmod(filepath.Join(world.server.Bare, "hooks", "pre-receive"), 0o700); err != nil {
-					t.Fatal(err)
-				}
+				gittest.WriteScript(t, filepath.Join(world.server.Bare, "hooks", "pre-receive"), row.hook)
 			}
 			for _, call := range calls {
 				if row.lock != "" && !strings.Contains(row.of, " "+call.name+" ") {

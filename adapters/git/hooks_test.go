@@ -39,10 +39,7 @@ func TestG5HooksDoNotRun(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, name := range []string{"post-checkout", "pre-push", "reference-transaction", "post-merge", "pre-commit"} {
-				script := "#!/bin/sh\ntouch '" + filepath.Join(marks, name) + "'\n"
-				if err := os.WriteFile(filepath.Join(hooks, name), []byte(script), 0o700); err != nil {
-					t.Fatal(err)
-				}
+				gittest.WriteScript(t, filepath.Join(hooks, name), "#!/bin/sh\ntouch '"+filepath.Join(marks, name)+"'\n")
 			}
 		}
 		ran := func(name string) {
@@ -165,10 +162,7 @@ func TestG5HooksOfACommitDoNotRun(t *testing.T) {
 	advance(t, pusher(t, s), "theirs")
 	ran := filepath.Join(t.TempDir(), "ran")
 	for _, name := range []string{"pre-commit", "commit-msg", "post-commit", "prepare-commit-msg", "pre-push", "pre-rebase", "post-checkout", "post-merge", "post-rewrite", "reference-transaction"} {
-		write(t, dir, ".git/hooks/"+name, "#!/bin/sh\ntouch '"+ran+"'; exit 1\n")
-		if err := os.Chmod(filepath.Join(dir, ".git", "hooks", name), 0o700); err != nil {
-			t.Fatal(err)
-		}
+		gittest.WriteScript(t, filepath.Join(dir, ".git", "hooks", name), "#!/bin/sh\ntouch '"+ran+"'; exit 1\n")
 	}
 	write(t, dir, "mine", "mine")
 	client := newClient(t, retry(), Config{})

@@ -116,9 +116,7 @@ func TestPush(t *testing.T) {
 			if err := os.MkdirAll(filepath.Dir(hook), 0o700); err != nil {
 				t.Fatal(err)
 			}
-			if err := os.WriteFile(hook, []byte("#!/bin/sh\ncase $1 in *forbidden) echo could not resolve host; exit 1;; esac\n"), 0o700); err != nil {
-				t.Fatal(err)
-			}
+			gittest.WriteScript(t, hook, "#!/bin/sh\ncase $1 in *forbidden) echo could not resolve host; exit 1;; esac\n")
 			s.Script(row.faults...)
 			before := refsOf(t, s.Bare, "refs")
 			got, err := newClient(t, retry(), Config{}).Push(bounded(t), dir, row.options)

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tidegate-go/tidegate/internal/gittest"
 )
 
 // A stub is a script in place of git, which notes how it is called.
@@ -30,9 +32,7 @@ n=$(ls "$STUB" | wc -l | tr -d ' ')
 printf '%s\0' "$@" > "$STUB/$n.argv"
 env -0 > "$STUB/$n.env"
 ` + strings.Join(lines, "\n") + "\n"
-	if err := os.WriteFile(s.path, []byte(script), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	gittest.WriteScript(t, s.path, script)
 	return s
 }
 

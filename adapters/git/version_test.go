@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tidegate-go/tidegate/internal/gittest"
 	"github.com/tidegate-go/tidegate/middleware"
 )
 
@@ -17,9 +18,7 @@ func newVersion(t *testing.T, script string) *stub {
 	t.Helper()
 	s := newStub(t)
 	text := "#!/bin/sh\nif [ \"$1\" = version ]; then\necho asked >> \"$STUB/asked\"\n" + script + "\nexit\nfi\necho run >> \"$STUB/run\"\nprintf 'aaaa\\tHEAD\\n'\n"
-	if err := os.WriteFile(s.path, []byte(text), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	gittest.WriteScript(t, s.path, text)
 	return s
 }
 

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/tidegate-go/tidegate/internal/gittest"
 )
 
 // A wrapper is a script before git, which notes the commands and may do something
@@ -29,9 +31,7 @@ func newWrapper(t *testing.T, lines ...string) *wrapper {
 	dir := t.TempDir()
 	w := &wrapper{path: filepath.Join(dir, "git"), log: filepath.Join(dir, "log"), witness: newWitness(t)}
 	script := "#!/bin/sh\necho \"$*\" >> '" + w.log + "'\n" + strings.ReplaceAll(strings.Join(lines, "\n"), "FIFO", w.witness.path) + "\nexec '" + git + "' \"$@\"\n"
-	if err := os.WriteFile(w.path, []byte(script), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	gittest.WriteScript(t, w.path, script)
 	return w
 }
 

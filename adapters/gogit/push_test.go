@@ -106,9 +106,7 @@ func TestPush(t *testing.T) {
 			if err := os.MkdirAll(filepath.Dir(hook), 0o700); err != nil {
 				t.Fatal(err)
 			}
-			if err := os.WriteFile(hook, []byte("#!/bin/sh\ncase $1 in *forbidden) exit 1;; esac\n"), 0o700); err != nil {
-				t.Fatal(err)
-			}
+			gittest.WriteScript(t, hook, "#!/bin/sh\ncase $1 in *forbidden) exit 1;; esac\n")
 			for _, specs := range [][]config.RefSpec{row.options.RefSpecs, row.options.RequireRemoteRefs} {
 				for i, spec := range specs {
 					specs[i] = config.RefSpec(strings.NewReplacer("FIRST", ids["first"], "SECOND", ids["second"]).Replace(string(spec)))

@@ -46,6 +46,7 @@ var layers = map[string]layer{
 	"transports/retryable": {own: []string{"middleware", "transports"}, others: []string{"github.com/hashicorp/go-retryablehttp"}},
 	"adapters/git":         {own: []string{"adapters/git", "middleware", "transports"}},
 	"adapters/gogit":       {own: []string{"adapters/gogit", "middleware", "transports"}, others: []string{anything}},
+	"adapters/grpc":        {own: []string{"adapters/grpc", "middleware"}, others: []string{anything}},
 	"adapters/kubernetes":  {own: []string{"adapters/kubernetes", "middleware", "transports"}, others: []string{anything}},
 	"adapters/minio":       {own: []string{"adapters/minio", "middleware", "transports"}, others: []string{anything}},
 	".":                    {own: []string{"observability", "transports", "policies", "middleware"}, others: []string{"go.yaml.in/yaml/v4"}},
@@ -54,6 +55,8 @@ var layers = map[string]layer{
 	"internal/gittest":     {own: []string{"internal/gittest", "middleware", "policies"}},
 	"internal/injector":    {testsToo: true},
 	"internal/loopback":    {testsToo: true},
+	"internal/pinned":      {testsToo: true},
+	"internal/readme":      {testsToo: true},
 	"tools":                {others: []string{anything}},
 }
 

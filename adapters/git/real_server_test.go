@@ -19,24 +19,8 @@ import (
 	"time"
 
 	"github.com/tidegate-go/tidegate/internal/gittest"
+	"github.com/tidegate-go/tidegate/internal/pinned"
 )
-
-// realProgram returns the path of a program that `make tools` provides. Without it
-// the test is skipped, in CI it fails.
-func realProgram(t testing.TB, name string) string {
-	t.Helper()
-	path := filepath.Join(os.Getenv("TIDEGATE_TOOLS"), name)
-	_, err := os.Stat(path)
-	switch {
-	case os.Getenv("TIDEGATE_TOOLS") != "" && err == nil:
-		return path
-	case os.Getenv("CI") == "true":
-		t.Fatalf("there is no %s in the directory that TIDEGATE_TOOLS names: run make tools", name)
-	default:
-		t.Skipf("there is no %s in the directory that TIDEGATE_TOOLS names: run make tools", name)
-	}
-	return ""
-}
 
 // A sshServer is an sshd with one repository, for the user who runs the tests.
 type sshServer struct {
@@ -54,7 +38,7 @@ type sshServer struct {
 // ends.
 func newSSHServer(t *testing.T, more ...string) *sshServer {
 	t.Helper()
-	program := realProgram(t, "sshd")
+	program := pinned.Program(t, "sshd")
 	root := t.TempDir()
 	s := &sshServer{dir: root, bare: filepath.Join(root, "repo.git"), client: filepath.Join(root, "client")}
 	repository := gittest.NewRepository(t)
@@ -75,7 +59,7 @@ func newSSHServer(t *testing.T, more ...string) *sshServer {
 	s.hosts = "[127.0.0.1]:* " + s.read(t, "host.pub")
 	// Every session passes a script, which waits at the valve when there is one.
 	session := filepath.Join(root, "session")
-	s.file(t, session, "#!/bin/sh\nif [ -e "+root+"/valve ]; then echo $$ > "+root+"/valve; read x < "+root+"/valve.go; fi\nexec git shell -c \"$SSH_ORIGINAL_COMMAND\"\n", 0o700, nil)
+	gittest.WriteScript(t, session, "#!/bin/sh\nif [ -e "+root+"/valve ]; then echo $$ > "+root+"/valve; read x < "+root+"/valve.go; fi\nexec git shell -c \"$SSH_ORIGINAL_COMMAND\"\n")
 	s.file(t, filepath.Join(root, "authorized"), "command=\""+session+"\" "+s.read(t, "key.pub")+"command=\""+session+"\" "+s.read(t, "locked.pub"), 0o600, nil)
 	s.file(t, filepath.Join(root, "sshd_config"), strings.Join(append([]string{
 		"HostKey " + root + "/host", "AuthorizedKeysFile " + root + "/authorized", "PidFile none",
@@ -97,7 +81,7 @@ func newSSHServer(t *testing.T, more ...string) *sshServer {
 		"IdentityFile " + root + "/other", "UserKnownHostsFile " + s.client + "/known_hosts", "GlobalKnownHostsFile /dev/null",
 		"Host choosy", "HostName 127.0.0.1", "HostKeyAlgorithms ecdsa-sha2-nistp256", "",
 	}, "\n"), 0o600, nil)
-	s.file(t, filepath.Join(s.client, "ssh"), "#!/bin/sh\necho \"$$ $*\" >> "+s.client+"/argv\nexec "+ssh+" -F "+s.client+"/config \"$@\"\n", 0o700, nil)
+	gittest.WriteScript(t, filepath.Join(s.client, "ssh"), "#!/bin/sh\necho \"$$ $*\" >> "+s.client+"/argv\nexec "+ssh+" -F "+s.client+"/config \"$@\"\n")
 
 	s.address = freeAddress(t)
 	host, port, _ := net.SplitHostPort(s.address)

@@ -18,6 +18,7 @@ import (
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
 
+	"github.com/tidegate-go/tidegate/internal/pinned"
 	"github.com/tidegate-go/tidegate/middleware"
 	"github.com/tidegate-go/tidegate/policies"
 )
@@ -48,20 +49,10 @@ var realServers = []realServer{
 	},
 }
 
-// find returns the path of the program. Without it the test is skipped, in CI it fails.
+// find returns the path of the program.
 func (s realServer) find(t testing.TB) string {
 	t.Helper()
-	path := filepath.Join(os.Getenv("TIDEGATE_TOOLS"), s.program)
-	_, err := os.Stat(path)
-	switch {
-	case os.Getenv("TIDEGATE_TOOLS") != "" && err == nil:
-		return path
-	case os.Getenv("CI") == "true":
-		t.Fatalf("there is no %s in the directory that TIDEGATE_TOOLS names: run make tools", s.program)
-	default:
-		t.Skipf("there is no %s in the directory that TIDEGATE_TOOLS names: run make tools", s.program)
-	}
-	return ""
+	return pinned.Program(t, s.program)
 }
 
 // start runs the server until stop is called or the test ends, and returns when it is ready.

@@ -181,7 +181,9 @@ func (c *limitedContext) exceeded() bool {
 // deadline.
 func (c *limitedContext) Deadline() (time.Time, bool) {
 	d, ok := c.parent.Deadline()
-	if c.state.Load()&lifted != 0 || ok && d.Before(c.deadline) {
+	state := c.state.Load()
+	over := state&lifted != 0 || state&(consumed|released) == consumed // a context that has ended keeps its deadline
+	if over || ok && d.Before(c.deadline) {
 		return d, ok
 	}
 	return c.deadline, true

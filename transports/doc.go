@@ -21,13 +21,14 @@
 // [Classify] judges each attempt by the tables below; the first row that fits counts. GET,
 // HEAD, OPTIONS, TRACE, PUT and DELETE are idempotent, and so is any request with the
 // header Idempotency-Key or X-Idempotency-Key ([WithIdempotencyKey] makes one), one that
-// [WithIdempotent] names, and one whose context says so ([Idempotent]). Others are repeated
-// only when it is sure that the server did not begin with them: the host, the connection
-// or the TLS handshake failed, the server refused the HTTP/2 stream, or the transport
-// never had a connection for it. That last one needs the hooks of [httptrace.ClientTrace]:
-// a base that does not call them proves nothing. A protocol that you have added to net/http
-// by TLSNextProto, and that does not call GotConn, must not be used with requests that may
-// not be repeated: on a connection used before they look as if they had none.
+// [WithIdempotent] names, and one whose context says so ([Idempotent]); [WithRepeatable]
+// decides otherwise. Others are repeated only when it is sure that the server did not
+// begin with them: the host, the connection or the TLS handshake failed, the server
+// refused the HTTP/2 stream, or the transport never had a connection for it. That last one
+// needs the hooks of [httptrace.ClientTrace]: a base that does not call them proves
+// nothing. A protocol that you have added to net/http by TLSNextProto, and that does not
+// call GotConn, must not be used with requests that may not be repeated: on a connection
+// used before they look as if they had none.
 //
 // A policies.Hedge sends beside itself only what changes nothing: GET, HEAD, OPTIONS and
 // TRACE, and what [WithIdempotent] or [Idempotent] names. The second DELETE would be told

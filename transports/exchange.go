@@ -25,6 +25,7 @@ type exchange struct {
 	base       http.RoundTripper
 	request    *http.Request // the caller's, never changed
 	idempotent bool
+	long       bool   // the response goes on for as long as somebody listens
 	key        string // the Idempotency-Key of a request that has none of its own
 	upload     upload
 	streamed   middleware.Streamed[reply]
@@ -82,7 +83,8 @@ func (x *exchange) begin() {
 	} else {
 		x.Operation.Key = t.servers.keyOf(req.URL)
 	}
-	x.Operation.Idempotent = t.mayOverlap(req) && x.upload.shared()
+	x.long = t.longRunning != nil && t.longRunning(req)
+	x.Operation.Idempotent = !x.long && t.mayOverlap(req) && x.upload.shared()
 }
 
 // read says that the response was read to its end.

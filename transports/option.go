@@ -13,6 +13,8 @@ type options struct {
 	classify     func(*http.Request, *http.Response, error) middleware.Verdict
 	key          func(*http.Request) string
 	idempotent   func(*http.Request) bool
+	repeatable   func(*http.Request) bool
+	longRunning  func(*http.Request) bool
 	generateKeys bool
 	replay       replay
 	statusErrors bool
@@ -47,6 +49,15 @@ func WithIdempotent(is func(*http.Request) bool) Option {
 	return func(o *options) { o.idempotent = is }
 }
 
+// WithRepeatable sets the function that decides which requests are idempotent, in place of
+// their method, their headers and [WithIdempotent]; the last word has [Idempotent]. It does
+// not have requests sent beside themselves whose method may change something. is gets
+// the caller's request, must not change it or read its body, and must be safe for
+// concurrent use. Nil changes nothing.
+func WithRepeatable(is func(*http.Request) bool) Option {
+	return func(o *options) { o.repeatable = is }
+}
+
 // WithIdempotencyKey gives each request that may not be repeated otherwise a header
 // Idempotency-Key with a random value, the same for all its attempts, so that it may be.
 // It is for servers that know the header: they carry out what comes twice with one key
@@ -66,6 +77,15 @@ func WithIdempotencyKey() Option {
 // ContentLength, it is sent once, like without this option. A buffer of zero or less keeps nothing.
 func WithReplay(buffer int64) Option {
 	return func(o *options) { o.replay = replay{allowed: true, buffer: buffer} }
+}
+
+// WithLongRunning names requests whose response goes on for as long as somebody listens: a
+// watch, a log that is followed, an event stream. For the policies such a call is over when
+// its headers have come: its place in a bulkhead is free again, no time limit cuts it and
+// how long it takes counts nowhere. It is never sent beside itself. is gets the caller's
+// request, must not change it and must be safe for concurrent use. Nil changes nothing.
+func WithLongRunning(is func(*http.Request) bool) Option {
+	return func(o *options) { o.longRunning = is }
 }
 
 // WithStatusErrors makes a response that is no success to the policies, when no other

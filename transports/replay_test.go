@@ -387,6 +387,33 @@ func TestH8TheCallerHasTheLastWord(t *testing.T) {
 	})
 }
 
+func TestH8AFunctionInPlaceOfTheMethod(t *testing.T) {
+	over(t, answers(503), func(t *testing.T, s *server) {
+		chosen := transports.WithRepeatable(func(r *http.Request) bool { return r.URL.Path == "/yes" })
+		for _, row := range []struct {
+			name, method, path string
+			decided            any
+			want               int
+		}{
+			{"a POST that may", "POST", "/yes", nil, 2},
+			{"a PUT that may not", "PUT", "/no", nil, 1},
+			{"a GET that may not", "GET", "/no", nil, 1},
+			{"the context wins", "PUT", "/no", true, 2},
+			{"the context wins", "PUT", "/yes", false, 1},
+		} {
+			s.requests.Store(0)
+			req := request(t, row.method, s.URL+row.path, strings.NewReader("x"))
+			if is, ok := row.decided.(bool); ok {
+				req = req.WithContext(transports.Idempotent(req.Context(), is))
+			}
+			do(t, transports.New(s.base, s.retrying(2), chosen), req, 503)
+			if got := int(s.requests.Load()); got != row.want {
+				t.Errorf("%s: %d attempts, want %d", row.name, got, row.want)
+			}
+		}
+	})
+}
+
 func TestH9AnIdempotencyKeyIsTheSameForAllAttempts(t *testing.T) {
 	var mu sync.Mutex
 	var keys []string

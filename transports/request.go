@@ -50,6 +50,9 @@ func (t *Transport) mayRepeat(req *http.Request) bool {
 	if is, ok := req.Context().Value(idempotentKey{}).(bool); ok {
 		return is
 	}
+	if t.repeatable != nil {
+		return t.repeatable(req)
+	}
 	switch req.Method {
 	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
 		return true

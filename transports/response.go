@@ -55,8 +55,11 @@ func (x *exchange) deliver(r reply) *http.Response {
 	}
 	x.body = body{ReadCloser: resp.Body, exchange: x, ctx: r.ctx, reads: middleware.ReadsOf(r.ctx)}
 	resp.Body = x.body.withAbilities()
-	if isEmpty(resp) {
+	switch {
+	case isEmpty(resp):
 		x.read()
+	case x.long:
+		x.streamed.Release()
 	}
 	return resp
 }

@@ -374,6 +374,7 @@ func TestPanicsOfFunctionsLeaveNothing(t *testing.T) {
 	for name, opt := range map[string]transports.Option{
 		"key":        transports.WithKey(func(*http.Request) string { panic("boom") }),
 		"idempotent": transports.WithIdempotent(fails),
+		"repeatable": transports.WithRepeatable(fails),
 		"classifier": transports.WithClassifier(func(*http.Request, *http.Response, error) middleware.Verdict { panic("boom") }),
 	} {
 		t.Run(name, func(t *testing.T) {

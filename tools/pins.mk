@@ -2,6 +2,7 @@
 #
 #   pin.NAME := PACKAGE@VERSION    built by `go install`, checksums from Go's checksum database
 #   pin.NAME := PACKAGE            built in the module tools/NAME, whose go.mod and go.sum pin it
+#   ldflags.NAME := FLAG ...       more flags for its linker
 
 # golangci-lint v2.15.0, GPL-3.0: `make lint`.
 pin.golangci-lint := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
@@ -12,6 +13,15 @@ pin.versitygw := github.com/versity/versitygw/cmd/versitygw@v1.8.0
 # MinIO server, AGPL-3.0: a separate program for `make test-real`, never imported and never shipped.
 # Upstream is archived; this is its last version.
 pin.minio := github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
+
+# kube-apiserver v1.37.2, Apache-2.0: the API server of Kubernetes for `make test-real`. It must be told its version,
+# which is the one in tools/kube-apiserver/go.mod.
+pin.kube-apiserver := k8s.io/kubernetes/cmd/kube-apiserver
+ldflags.kube-apiserver := -X k8s.io/component-base/version.gitVersion=v1.37.2 \
+	-X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=37
+
+# etcd v3.7.3, Apache-2.0: where kube-apiserver keeps its objects, for `make test-real`.
+pin.etcd := go.etcd.io/etcd/server/v3
 
 # benchstat, BSD-3-Clause: `make bench` when it is asked to compare.
 pin.benchstat := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da

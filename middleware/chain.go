@@ -29,10 +29,10 @@ var errNilOperation = errors.New("middleware: the operation is nil")
 // Policies that are nil, or nil pointers, are skipped. A *Chain among the
 // policies is replaced by the policies it consists of. A policy that is an
 // [Observer] receives the events of the whole chain; one that is a pointer and
-// comes in twice, by way of nested chains, counts once. An [Attacher] is told of
-// the chain.
+// comes in twice, by way of nested chains, counts once. The second part of an
+// [Enclosing] policy stands innermost. An [Attacher] is told of the chain.
 func NewChain(name string, policies ...Policy) *Chain {
-	c := &Chain{name: name, policies: flatten(nil, policies)}
+	c := &Chain{name: name, policies: enclose(flatten(nil, policies))}
 	c.first = &link{chain: c}
 	for _, p := range slices.Backward(c.policies) {
 		c.first = &link{policy: p, next: c.first, chain: c}
@@ -65,6 +65,32 @@ func flatten(to, policies []Policy) []Policy {
 		to = append(to, p)
 	}
 	return to
+}
+
+// An Enclosing policy has two parts: itself, and a policy that [NewChain] puts
+// innermost, where it decorates each attempt. Innermost returns that policy, always the
+// same one, or nil for none; it must be a pointer. Of several the first one's is outermost.
+type Enclosing interface {
+	Policy
+	Innermost() Policy
+}
+
+// enclose appends the innermost parts, also of policies that were in a chain before and
+// have theirs among the others.
+func enclose(policies []Policy) []Policy {
+	var inner []Policy
+	for _, p := range policies {
+		if e, ok := p.(Enclosing); ok {
+			if i := e.Innermost(); !isNil(i) && !slices.Contains(inner, i) {
+				inner = append(inner, i)
+			}
+		}
+	}
+	if inner == nil {
+		return policies
+	}
+	outer := slices.DeleteFunc(policies, func(p Policy) bool { return slices.Contains(inner, p) })
+	return append(outer, inner...)
 }
 
 // isNil reports whether p is nil or holds a nil pointer or func, as a policy that

@@ -27,7 +27,7 @@ const (
 	// WouldReject: a policy that only observes let a call pass which it would have
 	// refused. Reason and Wait as for Rejected.
 	WouldReject
-	// HealthCheckFailed: the health check of an open breaker failed with Err.
+	// HealthCheckFailed: the health check of an open breaker failed with Err after Wait.
 	HealthCheckFailed
 	// HedgeStarted: attempt Attempt began beside those that had not ended, after Wait.
 	HedgeStarted
@@ -36,6 +36,14 @@ const (
 	// HedgeRefused: it was time for attempt Attempt to begin beside the others, after
 	// Wait, but it did not. Reason is "budget".
 	HedgeRefused
+	// HealthCheckPassed: the health check of an open breaker passed after Wait.
+	HealthCheckPassed
+	// LimitChanged: a policy changed a limit of its own. From, To (numbers as text),
+	// Reason.
+	LimitChanged
+	// FallbackUsed: something else was done in place of what failed with Err; it took
+	// Wait.
+	FallbackUsed
 )
 
 // String returns the name of the kind, in lower case with underscores.
@@ -63,6 +71,12 @@ func (k Kind) String() string {
 		return "hedge_won"
 	case HedgeRefused:
 		return "hedge_refused"
+	case HealthCheckPassed:
+		return "health_check_passed"
+	case LimitChanged:
+		return "limit_changed"
+	case FallbackUsed:
+		return "fallback_used"
 	default:
 		return "unknown"
 	}
@@ -78,10 +92,12 @@ type Event struct {
 
 	Attempt  int           // counted from 1
 	Wait     time.Duration // see Kind
-	From, To string        // states of a Transition
+	From, To string        // states of a Transition, numbers of a LimitChanged
 	Reason   string        // a word of a small fixed set
 	Err      error         // may hold secrets in its text: do not export it as it is
 	Verdict  Verdict       // of Err
+	Rate     float64       // of a Transition to open by a rate: the share of calls that brought it about
+	Opener   string        // the trace of the call that opened the breaker which rejects, or is checked; see [Tracer]
 }
 
 // An Observer receives the events of the chains that it is part of: put it into

@@ -196,6 +196,17 @@ func (m *Manager) Services() []*Service {
 	return all
 }
 
+// Chains returns the chains of all services, sorted by name: what package observability
+// shows of a Manager.
+func (m *Manager) Chains() []*middleware.Chain {
+	services := m.Services()
+	chains := make([]*middleware.Chain, len(services))
+	for i, s := range services {
+		chains[i] = s.chain
+	}
+	return chains
+}
+
 // States returns the state of the breaker of each service, by name. A service
 // without a breaker is Closed: it lets calls through. Of several breakers it is that
 // of the one which [ServiceHealth] shows.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/tidegate-go/tidegate/middleware"
+	"github.com/tidegate-go/tidegate/observability"
 	"github.com/tidegate-go/tidegate/policies"
 )
 
@@ -136,6 +137,29 @@ func TestServicesAreSorted(t *testing.T) {
 	}
 	if want := []string{"a", "b", "c", "d"}; !equal(names, want) {
 		t.Errorf("got %v", names)
+	}
+}
+
+// Package observability shows a Manager by way of this.
+var _ observability.Manager = (*Manager)(nil)
+
+func TestChainsAreThoseOfTheServices(t *testing.T) {
+	m, err := New(Config{Services: map[string]ServiceConfig{"minio": {}, "git": {}, "api": {}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	chains := m.Chains()
+	if len(chains) != len(m.Services()) {
+		t.Fatalf("%d chains of %d services", len(chains), len(m.Services()))
+	}
+	for i, s := range m.Services() {
+		if chains[i] != s.Chain() {
+			t.Errorf("chain %d is %q, want that of %q", i, chains[i].Name(), s.Name())
+		}
+	}
+	if chains := new(Manager).Chains(); len(chains) != 0 {
+		t.Errorf("a Manager without services has the chains %v", chains)
 	}
 }
 

@@ -47,13 +47,11 @@ func refuses(r *middleware.Rejection) bool {
 	return r.Err == nil && !r.Timeout() && !errors.Is(r, middleware.ErrCanceled)
 }
 
-// A meter is the policy that counts the calls of a service.
+// A meter is the policy that counts the calls of a service. It has no name, as it decides
+// nothing that anybody could see.
 type meter struct {
 	successful, failed, rejected, ignored atomic.Uint64
 }
-
-// Name returns the name of the policy.
-func (m *meter) Name() string { return "meter" }
 
 // Execute implements [middleware.Policy].
 func (m *meter) Execute(ctx context.Context, next middleware.Next) error {

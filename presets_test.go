@@ -76,8 +76,11 @@ func TestOrder(t *testing.T) {
 	named := func(s *Service) (names []string) {
 		for _, p := range s.Chain().Policies() {
 			name := "?"
-			if n, ok := p.(interface{ Name() string }); ok {
-				name = n.Name()
+			switch p := p.(type) {
+			case *meter:
+				name = "meter"
+			case interface{ Name() string }:
+				name = p.Name()
 			}
 			names = append(names, name)
 		}

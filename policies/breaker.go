@@ -54,13 +54,15 @@ type Breaker struct {
 	waits   *backoff.ExponentialBackOff                // until the next probes, once some have failed
 	probes  []*probe
 	check   *healthCheck
-	events  []event
+	backlog *backlog
 
 	timed    bool // results need the time; never changes
 	observes bool
 	ended    bool // Close was called
 	checking bool // a health check runs
 	emits    bool // a goroutine is delivering events
+
+	description description
 }
 
 // NewBreaker returns a closed Breaker. It panics if the settings are not valid.
@@ -258,19 +260,19 @@ func (b *Breaker) ask(ctx context.Context, next middleware.Next, g *gate, now in
 // reject refuses a call, or lets it pass if the breaker only observes.
 func (b *Breaker) reject(ctx context.Context, next middleware.Next, g *gate, now int64) error {
 	if g.state.observed() {
-		b.announce(ctx, next, middleware.WouldReject, g.rejection(b.config.Name, now))
+		b.announce(ctx, next, middleware.WouldReject, g.rejection(b.config.Name, now), g)
 		return next.Do(ctx)
 	}
 	r := g.refuse(next, b.config.Name, now)
-	b.announce(ctx, next, middleware.Rejected, *r)
+	b.announce(ctx, next, middleware.Rejected, *r, g)
 	return r
 }
 
 // announce emits the event of a rejection.
-func (b *Breaker) announce(ctx context.Context, next middleware.Next, kind middleware.Kind, r middleware.Rejection) {
+func (b *Breaker) announce(ctx context.Context, next middleware.Next, kind middleware.Kind, r middleware.Rejection, g *gate) {
 	if next.Chain().Observed() {
 		next.Emit(ctx, middleware.Event{
-			Kind: kind, Policy: r.Policy, Key: b.config.Key, Wait: r.RetryAfter, Reason: rejectedWord(r.Reason),
+			Kind: kind, Policy: r.Policy, Key: b.config.Key, Wait: r.RetryAfter, Reason: rejectedWord(r.Reason), Opener: g.openedBy(),
 		})
 	}
 }

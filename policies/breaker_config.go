@@ -91,7 +91,8 @@ type BreakerConfig struct {
 	// than Timeout. When it returns nil in time, the breaker closes. It runs on a
 	// goroutine of the breaker, one at a time, with a context that ends after
 	// HealthInterval, when it is time for probes, when the breaker leaves the open state
-	// and on Close; it must heed it. A panic counts as a failed check. Nil means none.
+	// and on Close; it must heed it. A panic counts as a failed check.
+	// Observers hear of each check and how long it took. Nil means none.
 	HealthCheck func(ctx context.Context) error
 
 	// HealthInterval is the time between two health checks, and how long one may

@@ -69,8 +69,9 @@ func (g *gate) stateAt(now int64) State {
 }
 
 // Status returns a snapshot of the breaker. It takes no lock.
-func (b *Breaker) Status() BreakerStatus {
-	g, now := b.gate.Load(), b.now()
+func (b *Breaker) Status() BreakerStatus { return b.status(b.gate.Load(), b.now()) }
+
+func (b *Breaker) status(g *gate, now int64) BreakerStatus {
 	s := BreakerStatus{
 		State:      g.stateAt(now),
 		Generation: g.generation,

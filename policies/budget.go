@@ -85,6 +85,9 @@ type Budget struct {
 	newest  int64 // number of the bucket, counted from the epoch
 	settled int64 // of the calls, those that are or were in a bucket
 	window  load  // the sum of the buckets
+
+	config      BudgetConfig // complete
+	description description
 }
 
 // budgetBuckets is how many buckets make a window. One more is kept, because the newest
@@ -104,12 +107,15 @@ type load struct{ calls, extra int64 }
 // NewBudget returns a Budget. It panics if the settings are not valid.
 func NewBudget(c BudgetConfig) *Budget {
 	must(c.Validate())
-	window := or(c.Window, DefaultBudgetWindow)
+	c.Ratio = or(c.Ratio, DefaultBudgetRatio)
+	c.MinPerSecond = or(c.MinPerSecond, DefaultBudgetMinPerSecond)
+	c.Window = or(c.Window, DefaultBudgetWindow)
 	b := &Budget{
+		config: c,
 		off:    c.Ratio < 0,
-		ratio:  or(c.Ratio, DefaultBudgetRatio),
-		floor:  max(0, or(c.MinPerSecond, DefaultBudgetMinPerSecond)*window.Seconds()),
-		period: int64(window-1)/budgetBuckets + 1,
+		ratio:  c.Ratio,
+		floor:  max(0, c.MinPerSecond*c.Window.Seconds()),
+		period: int64(c.Window-1)/budgetBuckets + 1,
 		epoch:  time.Now(),
 	}
 	b.until.Store(b.period)
@@ -136,6 +142,23 @@ func (b *Budget) Status() BudgetStatus {
 		s.Left = max(0, int(most)-s.Extra)
 	}
 	return s
+}
+
+// report yields the report of the budget of a policy with that name. A budget that several
+// policies share is reported by each of them.
+func (b *Budget) report(name string, yield func(middleware.Report) bool) {
+	if b.off {
+		return
+	}
+	s := b.Status()
+	readings := []middleware.Reading{{Name: "calls", Value: float64(s.Calls)}, {Name: "extra", Value: float64(s.Extra)}}
+	if s.Left < math.MaxInt {
+		readings = append(readings, middleware.Reading{Name: "left", Value: float64(s.Left)})
+	}
+	yield(middleware.Report{
+		Type: budgetType, Name: name, Readings: readings,
+		Settings: b.description.of(func() any { return b.config }),
+	})
 }
 
 func (b *Budget) now() int64 { return int64(time.Since(b.epoch)) }

@@ -82,6 +82,8 @@ type Bulkhead struct {
 
 	mu          sync.Mutex // for the queue, and so for the upper half of state
 	first, last *waiter
+
+	description description
 }
 
 const oneWaiter uint64 = 1 << 32 // in the state of a Bulkhead
@@ -129,6 +131,19 @@ func (b *Bulkhead) Status() BulkheadStatus {
 		Running: int(s % oneWaiter), Waiting: int(s / oneWaiter),
 		MaxConcurrent: int(b.maxRunning), MaxQueue: int(b.maxWaiting), MaxWait: b.maxWait,
 	}
+}
+
+// Reports implements [middleware.Reporter]. Its type is "bulkhead". It takes no lock.
+func (b *Bulkhead) Reports(yield func(middleware.Report) bool) {
+	s := b.Status()
+	yield(middleware.Report{
+		Type: bulkheadType, Name: b.name, Running: s.Running, Waiting: s.Waiting,
+		Settings: b.description.of(func() any {
+			return BulkheadConfig{
+				MaxConcurrent: s.MaxConcurrent, MaxQueue: s.MaxQueue, MaxWait: s.MaxWait, UntilResult: b.untilResult,
+			}
+		}),
+	})
 }
 
 // Execute implements [middleware.Policy].

@@ -12,18 +12,26 @@ type event struct {
 	middleware.Event
 }
 
+// A backlog are the events that wait for their delivery. A breaker has one only while there
+// are some.
+type backlog struct{ events []event }
+
 // maxEvents bounds the events that wait while an observer blocks.
 const maxEvents = 256
 
 // note keeps an event until it can be delivered. Those that are too many are told as
 // one, from the first state to the last. The lock is held.
 func (b *Breaker) note(e event) {
-	if n := len(b.events); n >= maxEvents {
-		e.From = b.events[n-1].From
-		b.events[n-1] = e
+	if b.backlog == nil {
+		b.backlog = new(backlog)
+	}
+	w := b.backlog
+	if n := len(w.events); n >= maxEvents {
+		e.From = w.events[n-1].From
+		w.events[n-1] = e
 		return
 	}
-	b.events = append(b.events, e)
+	w.events = append(w.events, e)
 }
 
 // deliver emits the noted events in their order, without the lock. One goroutine
@@ -42,16 +50,20 @@ func (b *Breaker) deliver() {
 // emitAll goes on when an observer panics, and lets the panic go on then.
 func (b *Breaker) emitAll() {
 	defer func() {
-		if len(b.events) > 0 {
+		if b.backlog != nil {
 			b.emitAll()
 		}
 	}()
-	for len(b.events) > 0 {
-		e := b.events[0]
-		b.events = b.events[1:]
+	for b.backlog != nil {
+		w := b.backlog
+		if len(w.events) == 0 {
+			b.backlog = nil
+			break
+		}
+		e := w.events[0]
+		w.events = w.events[1:]
 		b.emit(e)
 	}
-	b.events = nil
 }
 
 // emit gives up the lock for the length of the observers' work.

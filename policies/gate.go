@@ -22,6 +22,7 @@ type gate struct {
 	last       Transition              // without its trace
 	trace      *atomic.Pointer[string] // of last, once an observer has told it
 	opened     time.Time               // the beginning of the outage
+	earlier    *earlier                // nil of the first generation
 
 	passes atomic.Bool  // calls need not ask
 	hold   atomic.Int64 // until then no call need ask

@@ -47,15 +47,15 @@ func (h *healthCheck) run() {
 	if !h.begin() {
 		return
 	}
-	err := errors.New("the health check called runtime.Goexit")
+	began, err := time.Now(), errors.New("the health check called runtime.Goexit")
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("the health check panicked: %v", p)
 		}
 		defer h.quietly(b.deliver)
 		defer func() { h.end(err) }()
-		if err != nil && h.current() {
-			h.emitFailure(err) // before the next check may come
+		if h.current() {
+			h.tell(err, time.Since(began)) // before the next check, or the transition, may come
 		}
 	}()
 	ctx, cancel := context.WithTimeout(h.ctx, min(b.config.HealthInterval, time.Duration(h.gate.until-b.now())))
@@ -109,11 +109,15 @@ func (h *healthCheck) again() {
 	}
 }
 
-func (h *healthCheck) emitFailure(err error) {
-	b := h.breaker
+// tell emits the event of a check that took so long.
+func (h *healthCheck) tell(err error, took time.Duration) {
+	b, kind := h.breaker, middleware.HealthCheckPassed
+	if err != nil {
+		kind = middleware.HealthCheckFailed
+	}
 	h.quietly(func() {
 		b.home.Load().Emit(context.Background(), middleware.Event{
-			Kind: middleware.HealthCheckFailed, Policy: b.config.Name, Key: b.config.Key, Err: err,
+			Kind: kind, Policy: b.config.Name, Key: b.config.Key, Wait: took, Err: err, Opener: h.gate.openedBy(),
 		})
 	})
 }

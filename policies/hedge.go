@@ -103,6 +103,8 @@ type Hedge struct {
 	most    int
 	when    func(ctx context.Context) bool
 	entry   *middleware.Chain
+
+	description description
 }
 
 // NewHedge returns a Hedge. It panics if the settings are not valid.
@@ -135,6 +137,25 @@ func (h *Hedge) Delay() time.Duration {
 		return h.delay
 	}
 	return h.latency.value()
+}
+
+// Reports implements [middleware.Reporter]. It yields a report of the type "hedge", with the
+// reading delay (seconds, 0 while it is not known), and one of its [Budget].
+func (h *Hedge) Reports(yield func(middleware.Report) bool) {
+	r := middleware.Report{
+		Type: hedgeType, Name: h.name,
+		Settings: h.description.of(func() any {
+			c := HedgeConfig{Delay: h.delay, MaxHedges: h.most, When: h.when, Budget: h.budget}
+			if h.latency != nil {
+				c.Quantile, c.MinCalls = h.latency.quantile, int(h.latency.least)
+			}
+			return c
+		}),
+		Readings: []middleware.Reading{{Name: "delay", Value: h.Delay().Seconds()}},
+	}
+	if yield(r) {
+		h.budget.report(h.name, yield)
+	}
 }
 
 // Execute implements [middleware.Policy].

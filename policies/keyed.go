@@ -83,6 +83,8 @@ type Keyed[P middleware.Policy] struct {
 	overflow *keyEntry[P]
 	home     *middleware.Chain // for policies to come, see Attach
 	closed   bool
+
+	description description
 }
 
 type keyShard[P middleware.Policy] struct {
@@ -123,6 +125,36 @@ func NewKeyed[P middleware.Policy](c KeyedConfig, make func(key string) P) *Keye
 
 // Name returns the name of the policy.
 func (k *Keyed[P]) Name() string { return k.config.Name }
+
+// Reports implements [middleware.Reporter]. It yields a report of the type "keyed", with the
+// reading keys, and then the reports of the policy of each key, sorted by key. They have
+// the key, unless the policy says one itself.
+func (k *Keyed[P]) Reports(yield func(middleware.Report) bool) {
+	all := k.snapshot()
+	r := middleware.Report{
+		Type: keyedType, Name: k.config.Name,
+		Settings: k.description.of(func() any { return k.config }),
+		Readings: []middleware.Reading{{Name: "keys", Value: float64(len(all))}},
+	}
+	if !yield(r) {
+		return
+	}
+	for _, key := range slices.Sorted(maps.Keys(all)) {
+		p, ok := middleware.Policy(all[key]).(middleware.Reporter)
+		if !ok {
+			continue
+		}
+		more := true
+		p.Reports(func(r middleware.Report) bool {
+			r.Key = or(r.Key, key)
+			more = yield(r)
+			return more
+		})
+		if !more {
+			return
+		}
+	}
+}
 
 // Execute implements [middleware.Policy].
 func (k *Keyed[P]) Execute(ctx context.Context, next middleware.Next) error {

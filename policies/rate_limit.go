@@ -69,7 +69,10 @@ type RateLimit struct {
 	limiter  *rate.Limiter
 	epoch    time.Time
 	resume   atomic.Int64 // when the pause ends, since epoch in nanoseconds; 0: there is none
-	mu       sync.Mutex   // makes a reservation and its cancellation one step
+	waiting  atomic.Int32
+	mu       sync.Mutex // makes a reservation and its cancellation one step
+
+	description description
 }
 
 // NewRateLimit returns a RateLimit. It panics if the settings are not valid.
@@ -87,6 +90,25 @@ func NewRateLimit(c RateLimitConfig) *RateLimit {
 
 // Name returns the name of the policy.
 func (r *RateLimit) Name() string { return r.name }
+
+// Reports implements [middleware.Reporter]. Its type is "rate_limit". The readings are tokens,
+// how many calls may begin at once (negative: so many have been promised a turn), and
+// pause, how many seconds are left of one.
+func (r *RateLimit) Reports(yield func(middleware.Report) bool) {
+	now := time.Now()
+	yield(middleware.Report{
+		Type: rateLimitType, Name: r.name, Waiting: int(r.waiting.Load()),
+		Settings: r.description.of(func() any {
+			return RateLimitConfig{
+				Rate: float64(r.limiter.Limit()), Burst: r.limiter.Burst(), MaxWait: r.maxWait, MaxPause: r.maxPause,
+			}
+		}),
+		Readings: []middleware.Reading{
+			{Name: "tokens", Value: r.limiter.TokensAt(now)},
+			{Name: "pause", Value: r.pauses(now).Seconds()},
+		},
+	})
+}
 
 // Execute implements [middleware.Policy].
 func (r *RateLimit) Execute(ctx context.Context, next middleware.Next) error {
@@ -151,7 +173,7 @@ func (r *RateLimit) wait(ctx context.Context, next middleware.Next) error {
 		if t.paused {
 			why = "pause"
 		}
-		if t.wait > 0 && !sleep(ctx, t.wait) {
+		if t.wait > 0 && !r.sleep(ctx, t.wait) {
 			r.giveBack(t)
 			return interrupted(ctx, next, r.name, nil)
 		}
@@ -164,6 +186,13 @@ func (r *RateLimit) wait(ctx context.Context, next middleware.Next) error {
 		next.Emit(ctx, middleware.Event{Kind: middleware.Waited, Policy: r.name, Wait: waited, Reason: why})
 	}
 	return nil
+}
+
+// sleep waits for d and reports whether the context lasted that long.
+func (r *RateLimit) sleep(ctx context.Context, d time.Duration) bool {
+	r.waiting.Add(1)
+	defer r.waiting.Add(-1)
+	return sleep(ctx, d)
 }
 
 // A turn is when a call may begin.

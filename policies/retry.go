@@ -114,6 +114,8 @@ type Retry struct {
 	delays   backoff.ExponentialBackOff // copied for each call that retries
 	maxAfter time.Duration
 	engine   RetryEngine
+
+	description description
 }
 
 // NewRetry returns a Retry. It panics if the settings are not valid.
@@ -138,6 +140,21 @@ func NewRetry(c RetryConfig) *Retry {
 
 // Name returns the name of the policy.
 func (r *Retry) Name() string { return r.name }
+
+// Reports implements [middleware.Reporter]. It yields a report of the type "retry", and one
+// of its [Budget].
+func (r *Retry) Reports(yield func(middleware.Report) bool) {
+	settings := r.description.of(func() any {
+		return RetryConfig{
+			Attempts: r.attempts, Delay: r.delays.InitialInterval, Multiplier: r.delays.Multiplier,
+			MaxDelay: r.delays.MaxInterval, Jitter: r.delays.RandomizationFactor,
+			Engine: r.engine, MaxAfter: r.maxAfter, Budget: r.budget,
+		}
+	})
+	if yield(middleware.Report{Type: retryType, Name: r.name, Settings: settings}) {
+		r.budget.report(r.name, yield)
+	}
+}
 
 // Attempts returns how often the rest of the chain runs at the most.
 func (r *Retry) Attempts() int { return r.attempts }

@@ -87,6 +87,8 @@ type Timeout struct {
 	name  string
 	limit time.Duration
 	scope TimeoutScope
+
+	description description
 }
 
 // NewTimeout returns a Timeout. It panics if the settings are not valid.
@@ -103,6 +105,14 @@ func (t *Timeout) Limit() time.Duration { return t.limit }
 
 // Scope returns what the limit covers.
 func (t *Timeout) Scope() TimeoutScope { return t.scope }
+
+// Reports implements [middleware.Reporter]. Its type is "timeout".
+func (t *Timeout) Reports(yield func(middleware.Report) bool) {
+	yield(middleware.Report{
+		Type: timeoutType, Name: t.name,
+		Settings: t.description.of(func() any { return TimeoutConfig{Limit: t.limit, Scope: t.scope} }),
+	})
+}
 
 // Execute implements [middleware.Policy].
 func (t *Timeout) Execute(ctx context.Context, next middleware.Next) error {

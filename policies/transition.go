@@ -65,6 +65,7 @@ func (b *Breaker) move(to State) {
 		return
 	}
 	g.trace = new(atomic.Pointer[string])
+	g.inherit(old)
 	b.cause.gate = g
 	g.last = Transition{
 		Time: g.since, From: old.state, To: to,
@@ -77,6 +78,12 @@ func (b *Breaker) move(to State) {
 	}
 	if to.plain() == Open {
 		e.Wait = time.Duration(g.until - g.begin)
+		switch b.cause.reason {
+		case "failure_rate":
+			e.Rate = g.failureRate
+		case "slow_rate", "slow_in_flight":
+			e.Rate = g.slowRate
+		}
 	}
 	b.note(event{*b.cause, e})
 }
@@ -95,6 +102,9 @@ func (b *Breaker) replace(g *gate) {
 func (b *Breaker) newGate(state State, old *gate) *gate {
 	g := &gate{state: state, generation: old.generation + 1, since: time.Now(), until: forever}
 	g.begin = int64(g.since.Sub(b.epoch))
+	if old.generation > 0 {
+		g.earlier = &earlier{past: old.pastAt(g.begin)}
+	}
 	var slow int64
 	if state.plain() == Closed || state == ForcedClosed {
 		slow = int64(b.config.SlowCall)
@@ -135,7 +145,7 @@ func (g *gate) continues(old *gate) {
 // that failed, and at least as long as the dependency asked for. The lock is held.
 func (b *Breaker) openTime(g, old *gate) time.Duration {
 	c := &b.config
-	ramping := old.state.plain() == Closed && g.begin < old.until && old.until != forever
+	ramping := old.state.plain() == Closed && !old.recovered(g.begin)
 	wait := c.RecoveryTime
 	switch {
 	case old.state.plain() != HalfOpen && !ramping:

@@ -106,8 +106,9 @@
 // when the next probe is due; it can be encoded as JSON. [Manager.States] and
 // [Manager.Metrics] give the parts. [Manager.ForceOpen], [Manager.ForceClose],
 // [Manager.Disable] and [Manager.ObserveOnly], until [Manager.Release], and
-// [Manager.Reset] act on a breaker by hand. [WithObserver] adds the spans, events
-// and metrics of package observability.
+// [Manager.Reset] act on a breaker by hand. [WithObserver] adds the spans,
+// events and metrics of package observability, whose health, alerts and live page are
+// about a Manager.
 //
 // # Concurrency
 //

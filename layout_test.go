@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"path"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -271,6 +273,7 @@ var requirements = []string{
 	"github.com/hashicorp/go-retryablehttp",
 	"github.com/sony/gobreaker/v2",
 	"go.opentelemetry.io/otel",
+	"go.opentelemetry.io/otel/log",
 	"go.opentelemetry.io/otel/metric",
 	"go.opentelemetry.io/otel/trace",
 	"golang.org/x/time",
@@ -308,4 +311,32 @@ func checkRequirements(modJSON []byte) (missing, surplus []string, err error) {
 		}
 	}
 	return missing, surplus, nil
+}
+
+// The links between the documents lead somewhere, those to pictures too.
+func TestLinksOfDocuments(t *testing.T) {
+	var documents []string
+	for _, pattern := range []string{"*.md", "docs/*.md", "adapters/*/*.md"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		documents = append(documents, found...)
+	}
+	links := 0
+	for _, document := range documents {
+		text, err := os.ReadFile(document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, link := range regexp.MustCompile(`\]\(([^)#: ]+)(#[^) ]*)?\)`).FindAllStringSubmatch(string(text), -1) {
+			links++
+			if _, err := os.Stat(filepath.Join(filepath.Dir(document), link[1])); err != nil {
+				t.Errorf("%s links to %s: %v", document, link[1], err)
+			}
+		}
+	}
+	if links < 20 {
+		t.Errorf("only %d links were found: the test looks in the wrong place", links)
+	}
 }

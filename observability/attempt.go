@@ -5,51 +5,67 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 
-	"go.opentelemetry.io/otel/codes"
-	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
-	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/attribute"
 )
 
 // An attempt is one request on the wire.
 type attempt struct {
-	ctx  context.Context
-	span trace.Span
+	line
+
+	ctx   context.Context
+	ended atomic.Bool
 }
 
 // answered notes the response, and ends the attempt unless there is a body to
 // read.
 func (a *attempt) answered(resp *http.Response) {
-	if a.span.IsRecording() {
-		a.span.SetAttributes(responseAttributes(resp)...)
+	if !a.records() {
+		return
 	}
+	a.set(responseAttributes(resp))
 	o := succeeded
-	if resp.StatusCode >= http.StatusBadRequest {
+	switch {
+	case a.givenUp():
+		o = outcome{word: cancelled}
+	case resp.StatusCode >= http.StatusBadRequest:
 		o = outcome{word: failure, errorType: strconv.Itoa(resp.StatusCode)}
 	}
 	// The body of a switch of protocols is a connection, which is also written to
 	// and may stay for days.
 	hasBody := resp.Body != nil && resp.Body != http.NoBody && resp.StatusCode != http.StatusSwitchingProtocols
-	if !hasBody || !a.span.IsRecording() {
-		a.end(o)
+	if !hasBody {
+		a.finish(o)
 		return
 	}
 	resp.Body = &body{ReadCloser: resp.Body, attempt: a, outcome: o}
 }
 
-// fail ends the attempt with err.
-func (a *attempt) fail(err error) { a.end(attemptOutcome(a.ctx, err)) }
+// givenUp reports whether nobody waits for the answer any more, but not because it is late.
+func (a *attempt) givenUp() bool {
+	err := a.ctx.Err()
+	return err != nil && attemptOutcome(a.ctx, err).word == cancelled
+}
 
-// end ends the attempt, unless it has ended: a span that has does not record.
-func (a *attempt) end(o outcome) {
-	if a.span.IsRecording() {
-		a.span.SetAttributes(keyOutcome.String(o.word))
-		if o.isError() {
-			a.span.SetAttributes(semconv.ErrorTypeKey.String(o.errorType))
-			a.span.SetStatus(codes.Error, "")
-		}
+// fail ends the attempt with err.
+func (a *attempt) fail(err error) { a.finish(attemptOutcome(a.ctx, err)) }
+
+// drop ends the attempt, of whose response nothing follows. A success that was given up, as that
+// of a hedge which came second, is none.
+func (a *attempt) drop(o outcome) {
+	if o.word == success && a.givenUp() {
+		o = outcome{word: cancelled}
 	}
-	a.span.End()
+	a.finish(o)
+}
+
+// finish ends the attempt, unless it has ended.
+func (a *attempt) finish(o outcome) {
+	if a.ended.CompareAndSwap(false, true) {
+		a.conclude(o, make([]attribute.KeyValue, 0, 2))
+		a.end()
+	}
 }
 
 // A body ends its attempt when it has been read or is closed.
@@ -65,7 +81,7 @@ func (b *body) Read(p []byte) (int, error) {
 	switch err {
 	case nil:
 	case io.EOF:
-		b.attempt.end(b.outcome)
+		b.attempt.drop(b.outcome)
 	default:
 		b.attempt.fail(err)
 	}
@@ -74,6 +90,6 @@ func (b *body) Read(p []byte) (int, error) {
 
 func (b *body) Close() error {
 	err := b.ReadCloser.Close()
-	b.attempt.end(b.outcome)
+	b.attempt.drop(b.outcome)
 	return err
 }

@@ -70,6 +70,63 @@ func TestAnAttemptEndsWithItsBody(t *testing.T) {
 	}
 }
 
+// What is answered, or let go, when nobody waits for it any more is no failure and no success.
+func TestAnAttemptThatWasGivenUp(t *testing.T) {
+	body := func() io.ReadCloser { return io.NopCloser(strings.NewReader("body")) }
+	for _, row := range []struct {
+		name                 string
+		status               int
+		before, within, late bool // when it is given up: before the answer, or with its body in hand; or a deadline passes
+		read                 bool // to the end, before it is closed
+		body                 io.ReadCloser
+		want                 string
+	}{
+		{"a failure that comes after", 503, true, false, false, false, body(), "cancelled"},
+		{"one without a body", 503, true, false, false, false, http.NoBody, "cancelled"},
+		{"one that is read", 503, true, false, false, true, body(), "cancelled"},
+		{"a success that comes after", 200, true, false, false, true, body(), "cancelled"},
+		{"a failure that came before", 503, false, true, false, false, body(), "failure"},
+		{"a success that came before", 200, false, true, false, false, body(), "cancelled"},
+		{"one that is read nevertheless", 200, false, true, false, true, body(), "cancelled"},
+		{"a success that nobody gives up", 200, false, false, false, false, body(), "success"},
+		{"a failure after the deadline", 503, true, false, true, false, body(), "failure"},
+		{"a success after the deadline", 200, false, true, true, false, body(), "success"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRecorder()
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				end := func(now bool) {
+					switch {
+					case now && row.late:
+						time.Sleep(time.Hour)
+					case now:
+						cancel()
+					}
+				}
+				base := func(req *http.Request) (*http.Response, error) {
+					end(row.before)
+					return respond(row.status, row.body)(req)
+				}
+				resp, err := r.observer().Transport(roundTrip(base)).RoundTrip(request(t, http.MethodGet, "http://example.com").WithContext(ctx))
+				if err != nil {
+					t.Fatal(err)
+				}
+				end(row.within)
+				if row.read {
+					_, _ = io.Copy(io.Discard, resp.Body)
+				}
+				resp.Body.Close()
+				s := r.span(t, "GET")
+				if red := s.Status.Code == codes.Error; !has(s.Attributes, "tidegate.outcome", row.want) || red != (row.want == "failure") {
+					t.Errorf("it is %v %s, want %s", s.Status, text(s.Attributes), row.want)
+				}
+			})
+		})
+	}
+}
+
 // The operation lasts as long as the response that it brought; what it says of
 // itself was settled when the chain returned.
 func TestAStreamedOperationEndsWithItsResult(t *testing.T) {

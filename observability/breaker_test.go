@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.opentelemetry.io/otel/codes"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 
@@ -105,8 +106,8 @@ func TestEveryStateIsSeen(t *testing.T) {
 	})
 }
 
-// A health check belongs to no call: it is in the history and in the metrics, and
-// makes no span.
+// A health check belongs to no call: it is in the history and in the metrics, and is a
+// trace of its own, with a link to the call that opened the breaker.
 func TestAHealthCheckIsSeen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRecorder()
@@ -115,6 +116,7 @@ func TestAHealthCheckIsSeen(t *testing.T) {
 		breaker := policies.NewBreaker(policies.BreakerConfig{
 			FailureThreshold: 1, Timeout: time.Second, RecoveryTime: time.Minute, HealthInterval: time.Second, Key: "eu",
 			HealthCheck: func(context.Context) error {
+				time.Sleep(100 * ms)
 				if checks++; checks <= 3 {
 					return codedError{503}
 				}
@@ -123,10 +125,10 @@ func TestAHealthCheckIsSeen(t *testing.T) {
 		})
 		chain := middleware.NewChain("x", o, breaker)
 		_ = chain.Do(t.Context(), func(context.Context) error { return errors.New(canary) })
-		spans := len(r.spans.GetSpans())
 		time.Sleep(10 * time.Second)
 		if got, want := brief(o.History()), `x/breaker transition consecutive_failuresopen 1x
 x/breaker health_check_failed  3x
+x/breaker health_check_passed  1x
 x/breaker transition health_check_passedclosed 1x
 `; got != want {
 			t.Errorf("got\n%swant\n%s", got, want)
@@ -134,11 +136,34 @@ x/breaker transition health_check_passedclosed 1x
 		if got := o.History()[1]; got.ErrorType != "503" || got.Key != "eu" || got.TraceID.IsValid() {
 			t.Errorf("the failed checks are %+v", got)
 		}
-		if got, want := r.measured(t, "tidegate.policy.decisions"), []string{"chain.name=x decision=health_check_failed policy.name=breaker: 3"}; !slices.Equal(got, want) {
+		if got, want := r.measured(t, "tidegate.policy.decisions"), []string{
+			"chain.name=x decision=health_check_failed policy.name=breaker policy.type=breaker: 3",
+			"chain.name=x decision=health_check_passed policy.name=breaker policy.type=breaker: 1",
+		}; !slices.Equal(got, want) {
 			t.Errorf("measured %q, want %q", got, want)
 		}
-		if n := len(r.spans.GetSpans()); n != spans {
-			t.Errorf("%d spans, want %d", n, spans)
+		probes, opener := r.named("breaker probe"), r.span(t, "x").SpanContext
+		if len(probes) != 4 {
+			t.Fatalf("%d probes have a span, want 4", len(probes))
+		}
+		for i, s := range probes {
+			failed := i < 3
+			if red := s.Status.Code == codes.Error; red != failed {
+				t.Errorf("check %d: red is %t", i, red)
+			}
+			if has(s.Attributes, "error.type", "503") != failed || !has(s.Attributes, "tidegate.policy.key", "eu") || !has(s.Attributes, "tidegate.policy.name", "breaker") ||
+				!has(s.Attributes, "tidegate.breaker.opened_by", opener.TraceID().String()) || !has(s.Attributes, "tidegate.chain.name", "x") {
+				t.Errorf("check %d has %s", i, text(s.Attributes))
+			}
+			if s.Parent.IsValid() || s.SpanContext.TraceID() == opener.TraceID() || s.SpanKind != trace.SpanKindInternal {
+				t.Errorf("check %d is no trace of its own: %+v", i, s)
+			}
+			if len(s.Links) != 1 || !s.Links[0].SpanContext.Equal(opener) {
+				t.Errorf("check %d has the links %+v, want one to %v", i, s.Links, opener)
+			}
+			if took := s.EndTime.Sub(s.StartTime); took != 100*ms {
+				t.Errorf("check %d took %s", i, took)
+			}
 		}
 	})
 }
@@ -163,7 +188,7 @@ func TestRefusalsOfARampAreSeen(t *testing.T) {
 				}
 			}
 			points := r.measured(t, "tidegate.policy.decisions")
-			if len(points) != 1 || !strings.HasPrefix(points[0], "chain.name=x decision="+want+" policy.name=breaker: ") {
+			if len(points) != 1 || !strings.HasPrefix(points[0], "chain.name=x decision="+want+" policy.name=breaker policy.type=breaker: ") {
 				t.Errorf("%s: measured %q", name, points)
 			}
 			rows, attempts := len(r.named("breaker rejected")), 0

@@ -47,3 +47,13 @@ func (c *cache[K, V]) store(key K, v V) V {
 	c.values.Store(&next)
 	return v
 }
+
+func (c *cache[K, V]) remove(key K) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, ok := c.load(key); ok {
+		next := maps.Clone(*c.values.Load())
+		delete(next, key)
+		c.values.Store(&next)
+	}
+}

@@ -4,11 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"time"
 
+	"go.opentelemetry.io/otel/sdk/metric"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
+	"github.com/tidegate-go/tidegate"
 	"github.com/tidegate-go/tidegate/middleware"
 	"github.com/tidegate-go/tidegate/observability"
 	"github.com/tidegate-go/tidegate/policies"
@@ -39,6 +44,9 @@ func Example() {
 	}
 	// Output:
 	// <nil>
+	// FindInvoice attempt
+	// FindInvoice attempt
+	// FindInvoice attempt
 	// billing FindInvoice
 	//   tidegate.retry.scheduled
 	//   tidegate.retry.scheduled
@@ -58,4 +66,31 @@ func ExampleObserver_History() {
 	// Output:
 	// 1 billing breaker transition consecutive_failures
 	// 3 billing breaker rejected circuit_open
+}
+
+// Everything that can be seen, of the services of a manager.
+func Example_service() {
+	ctx, config, tracers, meters := context.Background(), tidegate.Config{}, sdktrace.NewTracerProvider(), metric.NewMeterProvider()
+	pager := func(context.Context, observability.Alert) {}
+	mux := http.NewServeMux()
+
+	observer := observability.New(
+		observability.WithTracerProvider(tracers), // spans, for Jaeger or any other backend
+		observability.WithMeterProvider(meters),   // metrics, for Prometheus or any other
+		observability.WithLogger(slog.Default()),  // events, for who has none of these
+		observability.WithLive(),                  // what the page and the alerts below need
+	)
+	manager, err := tidegate.New(config, tidegate.WithObserver(observer))
+	if err != nil {
+		panic(err)
+	}
+	monitor := observability.StartMonitoring(ctx, manager, observability.WithAlertHook(pager))
+	defer monitor.Close()
+	mux.Handle("/healthz", observability.HealthHandler(manager)) // an open breaker is a warning, and no reason to restart
+	mux.Handle("/tidegate/", http.StripPrefix("/tidegate", observability.Page(manager, observability.WithMonitor(monitor))))
+
+	answer := httptest.NewRecorder()
+	mux.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/tidegate/", nil))
+	fmt.Println(answer.Code)
+	// Output: 200
 }

@@ -10,9 +10,8 @@ import (
 	"github.com/tidegate-go/tidegate/middleware"
 )
 
-// A Record is an entry of the history: one event of a policy, or several equal
-// ones with no other of the same chain and key between them. It holds no text of
-// errors.
+// A Record is an entry of the history: one event of a policy, or several equal ones with
+// no transition of the same chain and key between them. It holds no text of errors.
 type Record struct {
 	Time  time.Time // of the first event
 	Last  time.Time // of the last event, which is the first one when Count is 1
@@ -28,6 +27,7 @@ type Record struct {
 	Attempt   int           // counted from 1; 0 when the event has none
 	Wait      time.Duration // of the last event; see [middleware.Kind]
 	ErrorType string        // the kind of error, as in the attribute error.type
+	Opener    string        // the trace of the call that opened the breaker which rejects, the newest one
 
 	// TraceID is the sampled trace that an event happened in, the newest one;
 	// invalid when there was none.
@@ -51,14 +51,14 @@ func (r *Record) follows(earlier *Record) bool {
 // fold adds the event of r to earlier.
 func (r *Record) fold(earlier *Record) {
 	earlier.Count++
-	earlier.Last, earlier.Wait = r.Last, r.Wait
+	earlier.Last, earlier.Wait, earlier.Opener = r.Last, r.Wait, r.Opener
 	if r.TraceID.IsValid() {
 		earlier.TraceID = r.TraceID
 	}
 }
 
-// foldWithin is how far back a record of the same chain and key is looked for, past
-// the records of others, whose events come in between.
+// foldWithin is how far back an equal record is looked for, past others, whose events come
+// in between: of other chains, or of the other policies that have a say about one call.
 const foldWithin = 16
 
 // A history is a ring of the newest records.
@@ -66,7 +66,8 @@ type history struct {
 	mu      sync.Mutex
 	records []Record
 	size    int
-	oldest  int // once the ring is full
+	oldest  int    // once the ring is full
+	added   uint64 // records, those that are no more included
 }
 
 func newHistory(size int) *history {
@@ -80,7 +81,7 @@ func (h *history) observe(ctx context.Context, e middleware.Event) {
 	r := Record{
 		Time: e.Time, Last: e.Time, Count: 1,
 		Chain: e.Chain, Policy: e.Policy, Key: e.Key, Kind: e.Kind, Reason: e.Reason,
-		From: e.From, To: e.To, Attempt: e.Attempt, Wait: e.Wait,
+		From: e.From, To: e.To, Attempt: e.Attempt, Wait: e.Wait, Opener: e.Opener,
 	}
 	r.TraceID = sampledTrace(ctx)
 	if e.Err != nil {
@@ -110,8 +111,11 @@ func (h *history) add(r Record) {
 			r.fold(earlier)
 			return
 		}
-		break
+		if earlier.Kind == middleware.Transition {
+			break
+		}
 	}
+	h.added++
 	if n < h.size {
 		h.records = append(h.records, r)
 		return
@@ -124,7 +128,20 @@ func (h *history) add(r Record) {
 func (h *history) snapshot() []Record {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	return h.copied()
+}
+
+func (h *history) copied() []Record {
 	out := make([]Record, 0, len(h.records))
 	out = append(out, h.records[h.oldest:]...)
 	return append(out, h.records[:h.oldest]...)
+}
+
+// numbered returns a snapshot, and the number of its first record; they are numbered from
+// 1 in the order in which they came.
+func (h *history) numbered() (records []Record, first uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	records = h.copied()
+	return records, h.added - uint64(len(records)) + 1
 }

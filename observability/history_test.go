@@ -101,6 +101,30 @@ a/breaker rejected circuit_open 1x
 	}
 }
 
+// Each refusal also ends the retries of its call: the two alternate.
+func TestHistoryFoldsRepeatsThatAlternate(t *testing.T) {
+	o := observability.New(observability.WithHistory(8))
+	chain := middleware.NewChain("a", o)
+	call := func() {
+		chain.Emit(t.Context(), middleware.Event{Kind: middleware.Rejected, Policy: "breaker", Reason: "circuit_open"})
+		chain.Emit(t.Context(), middleware.Event{Kind: middleware.RetryStopped, Policy: "retry", Reason: "not_retryable", Attempt: 1})
+	}
+	for range 100 {
+		call()
+	}
+	chain.Emit(t.Context(), middleware.Event{Kind: middleware.Transition, Policy: "breaker", To: "half_open"})
+	call()
+	want := `a/breaker rejected circuit_open 100x
+a/retry retry_stopped not_retryable 100x
+a/breaker transition half_open 1x
+a/breaker rejected circuit_open 1x
+a/retry retry_stopped not_retryable 1x
+`
+	if got := brief(o.History()); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
+
 // So must an outage of one key not push the others out, nor count as theirs.
 func TestHistoryFoldsRepeatsOfAKey(t *testing.T) {
 	o := observability.New(observability.WithHistory(4))

@@ -17,12 +17,14 @@ import (
 // once, because making them costs more than counting.
 type instruments struct {
 	duration    metric.Float64Histogram
+	attempt     metric.Float64Histogram
 	attempts    metric.Int64Histogram
 	decisions   metric.Int64Counter
 	wait        metric.Float64Histogram
 	transitions metric.Int64Counter
 
-	series cache[series, *options]
+	series cache[string, *cache[series, *options]] // by chain
+	chains *chains
 }
 
 // A series holds the attributes of a measurement; an empty one is absent.
@@ -31,6 +33,7 @@ type series struct {
 	decision           string
 	outcome, errorType string
 	from, to           string
+	typed              bool // the kind of the policy is an attribute
 }
 
 // options are the attributes of a series in the forms that instruments take.
@@ -39,14 +42,18 @@ type options struct {
 	record []metric.RecordOption
 }
 
-func newInstruments(p metric.MeterProvider) *instruments {
+func newInstruments(p metric.MeterProvider, c *chains) *instruments {
 	if p == nil {
 		return nil
 	}
 	m := p.Meter(scope, metric.WithSchemaURL(semconv.SchemaURL))
 	seconds := metric.WithExplicitBucketBoundaries(
 		0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
+	observeStates(m, c)
 	return &instruments{
+		chains: c,
+		attempt: handled(m.Float64Histogram(metricAttempt, seconds, metric.WithUnit("s"),
+			metric.WithDescription("Time until an attempt of a call returned."))),
 		duration: handled(m.Float64Histogram(metricDuration, seconds, metric.WithUnit("s"),
 			metric.WithDescription("Time until a call through a chain returned."))),
 		attempts: handled(m.Int64Histogram(metricAttempts, metric.WithUnit("{attempt}"),
@@ -70,6 +77,23 @@ func handled[I any](instrument I, err error) I {
 	return instrument
 }
 
+// attach begins the counters whose first event is an alert's business at zero. Prometheus
+// knows how much a counter has grown only since it first saw it, so that an event which is
+// the first of its kind would be none.
+func (i *instruments) attach(c *middleware.Chain) {
+	ctx := context.Background()
+	for r := range c.Reports {
+		switch {
+		case r.Breaker != nil && i.transitions.Enabled(ctx):
+			s := series{chain: c.Name(), policy: r.Name, from: "closed", to: "open"}
+			i.transitions.Add(ctx, 0, i.options(s).add...)
+		case r.Type == "retry" && i.decisions.Enabled(ctx):
+			s := series{chain: c.Name(), policy: r.Name, typed: true, decision: "retry_budget"}
+			i.decisions.Add(ctx, 0, i.options(s).add...)
+		}
+	}
+}
+
 // called measures a call that has returned.
 func (i *instruments) called(ctx context.Context, chain string, o outcome, took time.Duration, attempts int) {
 	if i.duration.Enabled(ctx) {
@@ -79,6 +103,14 @@ func (i *instruments) called(ctx context.Context, chain string, o outcome, took 
 	if i.attempts.Enabled(ctx) {
 		s := series{chain: chain, outcome: o.word}
 		i.attempts.Record(ctx, int64(attempts), i.options(s).record...)
+	}
+}
+
+// attempted measures an attempt that has returned.
+func (i *instruments) attempted(ctx context.Context, chain string, o outcome, took time.Duration) {
+	if i.attempt.Enabled(ctx) {
+		s := series{chain: chain, outcome: o.word, errorType: o.metricType()}
+		i.attempt.Record(ctx, took.Seconds(), i.options(s).record...)
 	}
 }
 
@@ -92,32 +124,40 @@ func (i *instruments) observe(ctx context.Context, e middleware.Event) {
 		return
 	}
 	if d := decisionOf(e); d != "" && i.decisions.Enabled(ctx) {
-		s := series{chain: e.Chain, policy: e.Policy, decision: d}
+		s := series{chain: e.Chain, policy: e.Policy, typed: true, decision: d}
 		i.decisions.Add(ctx, 1, i.options(s).add...)
 	}
 	if e.Kind == middleware.Waited || e.Kind == middleware.RetryScheduled {
 		if i.wait.Enabled(ctx) {
-			s := series{chain: e.Chain, policy: e.Policy}
+			s := series{chain: e.Chain, policy: e.Policy, typed: true}
 			i.wait.Record(ctx, e.Wait.Seconds(), i.options(s).record...)
 		}
 	}
 }
 
 func (i *instruments) options(s series) *options {
-	if o, ok := i.series.load(s); ok {
+	known, ok := i.series.load(s.chain)
+	if !ok {
+		known = i.series.store(s.chain, new(cache[series, *options]))
+	}
+	if o, ok := known.load(s); ok {
 		return o
 	}
-	set := metric.WithAttributeSet(s.set())
-	return i.series.store(s, &options{add: []metric.AddOption{set}, record: []metric.RecordOption{set}})
+	kind := ""
+	if s.typed {
+		kind = i.chains.policyType(s.chain, s.policy)
+	}
+	set := metric.WithAttributeSet(s.set(kind))
+	return known.store(s, &options{add: []metric.AddOption{set}, record: []metric.RecordOption{set}})
 }
 
-func (s series) set() attribute.Set {
+func (s series) set(kind string) attribute.Set {
 	var kv []attribute.KeyValue
 	for _, a := range []struct {
 		key   attribute.Key
 		value string
 	}{
-		{keyChain, s.chain}, {keyPolicy, s.policy}, {keyDecision, s.decision},
+		{keyChain, s.chain}, {keyPolicyType, kind}, {keyPolicy, s.policy}, {keyDecision, s.decision},
 		{keyOutcome, s.outcome}, {semconv.ErrorTypeKey, s.errorType},
 		{keyStateFrom, s.from}, {keyStateTo, s.to},
 	} {
@@ -166,6 +206,12 @@ func decisionOf(e middleware.Event) string {
 		return "would_reject"
 	case middleware.HealthCheckFailed:
 		return "health_check_failed"
+	case middleware.HealthCheckPassed:
+		return "health_check_passed"
+	case middleware.LimitChanged:
+		return "limit_changed"
+	case middleware.FallbackUsed:
+		return "fallback_used"
 	case middleware.HedgeStarted:
 		return "hedge_started"
 	case middleware.HedgeWon:

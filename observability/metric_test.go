@@ -5,7 +5,10 @@ import (
 	"errors"
 	"os"
 	"regexp"
+	"runtime"
 	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -56,14 +59,33 @@ func TestMetrics(t *testing.T) {
 				"chain.name=x outcome=success: 2, sum 2",
 				"chain.name=y outcome=success: 2, sum 2",
 			},
+			"tidegate.attempt.duration": {
+				"chain.name=x error.type=503 outcome=failure: 2, sum 0",
+				"chain.name=x outcome=success: 2, sum 0.25",
+				"chain.name=y outcome=success: 2, sum 0",
+			},
+			"tidegate.breaker.status": {
+				"breaker.state=closed chain.name=x policy.name=breaker: 1",
+				"breaker.state=half_open chain.name=x policy.name=breaker: 0",
+				"breaker.state=open chain.name=x policy.name=breaker: 0",
+			},
+			"tidegate.breaker.state.time": {
+				"breaker.state=closed chain.name=x policy.name=breaker: 1.25",
+				"breaker.state=half_open chain.name=x policy.name=breaker: 0.25",
+				"breaker.state=open chain.name=x policy.name=breaker: 60",
+			},
+			"tidegate.policy.active": {
+				"call.state=waiting chain.name=y policy.name=rate_limit policy.type=rate_limit: 0",
+			},
 			"tidegate.policy.decisions": {
-				"chain.name=x decision=rejected_open policy.name=breaker: 1",
-				"chain.name=x decision=retry_exhausted policy.name=retry: 1",
-				"chain.name=x decision=retry_scheduled policy.name=retry: 1",
+				"chain.name=x decision=rejected_open policy.name=breaker policy.type=breaker: 1",
+				"chain.name=x decision=retry_budget policy.name=retry policy.type=retry: 0",
+				"chain.name=x decision=retry_exhausted policy.name=retry policy.type=retry: 1",
+				"chain.name=x decision=retry_scheduled policy.name=retry policy.type=retry: 1",
 			},
 			"tidegate.policy.wait.duration": {
-				"chain.name=x policy.name=retry: 1, sum 1",
-				"chain.name=y policy.name=rate_limit: 1, sum 0.25",
+				"chain.name=x policy.name=retry policy.type=retry: 1, sum 1",
+				"chain.name=y policy.name=rate_limit policy.type=rate_limit: 1, sum 0.25",
 			},
 			"tidegate.breaker.transitions": {
 				"breaker.state.from=closed breaker.state.to=open chain.name=x policy.name=breaker: 1",
@@ -75,7 +97,24 @@ func TestMetrics(t *testing.T) {
 				t.Errorf("%s\ngot  %q\nwant %q", name, got, want)
 			}
 		}
+		runtime.KeepAlive(chain)
+		runtime.KeepAlive(limited)
 	})
+}
+
+// An alert must hear of the first event of its kind, so its counter is there before.
+func TestCountersOfAlertsBeginAtZero(t *testing.T) {
+	r := newRecorder()
+	o := r.observer()
+	defer runtime.KeepAlive(middleware.NewChain("x", o, policies.NewRetry(policies.RetryConfig{}), policies.NewBreaker(policies.BreakerConfig{})))
+	for name, want := range map[string]string{
+		"tidegate.policy.decisions":    "chain.name=x decision=retry_budget policy.name=retry policy.type=retry: 0",
+		"tidegate.breaker.transitions": "breaker.state.from=closed breaker.state.to=open chain.name=x policy.name=breaker: 0",
+	} {
+		if got := r.measured(t, name); !slices.Equal(got, []string{want}) {
+			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
+	}
 }
 
 func TestDecisions(t *testing.T) {
@@ -83,6 +122,14 @@ func TestDecisions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	_, listed, _ := strings.Cut(string(doc), "// The decisions are ")
+	listed, _, _ = strings.Cut(listed, ".")
+	unmade := regexp.MustCompile(`[a-z_]+`).FindAllString(strings.ReplaceAll(listed, " and\n", ",\n"), -1)
+	defer func() {
+		if len(unmade) > 0 {
+			t.Errorf("doc.go names %q, which nobody decided", unmade)
+		}
+	}()
 	for _, row := range []struct {
 		kind         middleware.Kind
 		reason, want string
@@ -106,6 +153,9 @@ func TestDecisions(t *testing.T) {
 		{middleware.WouldReject, "circuit_open", "would_reject"},
 		{middleware.WouldReject, "something new", "would_reject"},
 		{middleware.HealthCheckFailed, "", "health_check_failed"},
+		{middleware.HealthCheckPassed, "", "health_check_passed"},
+		{middleware.LimitChanged, "", "limit_changed"},
+		{middleware.FallbackUsed, "", "fallback_used"},
 		{middleware.HedgeStarted, "", "hedge_started"},
 		{middleware.HedgeWon, "", "hedge_won"},
 		{middleware.HedgeRefused, "budget", "hedge_refused"},
@@ -118,6 +168,7 @@ func TestDecisions(t *testing.T) {
 		var want []string
 		if row.want != "" {
 			want = []string{"chain.name=x decision=" + row.want + " policy.name=p: 1"}
+			unmade = slices.DeleteFunc(unmade, func(word string) bool { return word == row.want })
 		}
 		if got := r.measured(t, "tidegate.policy.decisions"); !slices.Equal(got, want) {
 			t.Errorf("%v %s: got %q, want %q", row.kind, row.reason, got, want)
@@ -125,6 +176,35 @@ func TestDecisions(t *testing.T) {
 		if !regexp.MustCompile(`\b` + row.want + `\b`).Match(doc) {
 			t.Errorf("doc.go does not name %q", row.want)
 		}
+	}
+}
+
+// The buckets that dashboards and alerts compute quantiles from.
+func TestBuckets(t *testing.T) {
+	r := newRecorder()
+	_ = middleware.NewChain("x", r.observer(), emit(middleware.Event{Kind: middleware.Waited, Policy: "p", Wait: 1})).Do(t.Context(), succeed)
+	seconds := []float64{0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10}
+	want := map[string][]float64{
+		"tidegate.operation.duration": seconds, "tidegate.attempt.duration": seconds, "tidegate.policy.wait.duration": seconds,
+		"tidegate.operation.attempts": {1, 2, 3, 4, 5, 8, 13},
+	}
+	for _, m := range r.metrics(t) {
+		var got []float64
+		switch data := m.Data.(type) {
+		case metricdata.Histogram[float64]:
+			got = data.DataPoints[0].Bounds
+		case metricdata.Histogram[int64]:
+			got = data.DataPoints[0].Bounds
+		default:
+			continue
+		}
+		if !slices.Equal(got, want[m.Name]) {
+			t.Errorf("%s has the buckets %v, want %v", m.Name, got, want[m.Name])
+		}
+		delete(want, m.Name)
+	}
+	if len(want) != 0 {
+		t.Errorf("nobody measured %v", want)
 	}
 }
 
@@ -141,6 +221,63 @@ func TestMeasurementsLeadToTheTrace(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// A deafProvider makes instruments that nobody listens to. They count what they hear.
+type deafProvider struct {
+	noop.MeterProvider
+	heard *atomic.Int32
+}
+
+type deafMeter struct {
+	noop.Meter
+	heard *atomic.Int32
+}
+
+func (p deafProvider) Meter(string, ...metric.MeterOption) metric.Meter {
+	return deafMeter{heard: p.heard}
+}
+
+func (m deafMeter) Float64Histogram(string, ...metric.Float64HistogramOption) (metric.Float64Histogram, error) {
+	return deafSeconds{heard: m.heard}, nil
+}
+
+func (m deafMeter) Int64Histogram(string, ...metric.Int64HistogramOption) (metric.Int64Histogram, error) {
+	return deafCounts{heard: m.heard}, nil
+}
+
+func (m deafMeter) Int64Counter(string, ...metric.Int64CounterOption) (metric.Int64Counter, error) {
+	return deafCounter{heard: m.heard}, nil
+}
+
+type deafSeconds struct {
+	noop.Float64Histogram
+	heard *atomic.Int32
+}
+
+type deafCounts struct {
+	noop.Int64Histogram
+	heard *atomic.Int32
+}
+
+type deafCounter struct {
+	noop.Int64Counter
+	heard *atomic.Int32
+}
+
+func (d deafSeconds) Record(context.Context, float64, ...metric.RecordOption) { d.heard.Add(1) }
+func (d deafCounts) Record(context.Context, int64, ...metric.RecordOption)    { d.heard.Add(1) }
+func (d deafCounter) Add(context.Context, int64, ...metric.AddOption)         { d.heard.Add(1) }
+
+func TestWhatNobodyListensToIsNotMeasured(t *testing.T) {
+	var heard atomic.Int32
+	o := observability.New(observability.WithMeterProvider(deafProvider{heard: &heard}))
+	_ = middleware.NewChain("x", o, emit(
+		middleware.Event{Kind: middleware.Waited}, middleware.Event{Kind: middleware.Rejected}, middleware.Event{Kind: middleware.Transition})).
+		Do(t.Context(), succeed)
+	if n := heard.Load(); n != 0 {
+		t.Errorf("%d measurements were made", n)
 	}
 }
 

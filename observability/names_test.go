@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -24,22 +25,26 @@ import (
 // names are all that dashboards, alerts and searches of users may rely on. A
 // change here breaks them.
 var names = []string{
-	"GET", "breaker rejected", "bulkhead rejected", "bulkhead wait", "chain operation",
+	"GET", "breaker probe", "breaker rejected", "bulkhead rejected", "bulkhead wait", "chain operation", "fallback", "operation attempt",
 	"queue rejected", "queue wait", "rate limit rejected", "rate limit wait",
 
-	"tidegate.breaker.health_check_failed", "tidegate.breaker.state_changed",
+	"tidegate.breaker.health_check_failed", "tidegate.breaker.health_check_passed", "tidegate.breaker.state_changed",
+	"tidegate.fallback.used", "tidegate.policy.limit_changed", "tidegate.policy.rejected", "tidegate.policy.waited",
 	"tidegate.hedge.refused", "tidegate.hedge.started", "tidegate.hedge.won", "tidegate.policy.would_reject", "tidegate.retry.scheduled", "tidegate.retry.stopped", "tidegate.timeout.exceeded",
 
 	"error.type", "http.request.method", "http.request.method_original", "http.request.resend_count",
 	"http.response.status_code", "network.protocol.version", "server.address", "server.port", "url.full",
 
-	"tidegate.attempt", "tidegate.attempts", "tidegate.breaker.open_for", "tidegate.breaker.state",
+	"tidegate.attempt", "tidegate.attempts", "tidegate.breaker.failure_rate", "tidegate.breaker.open_for",
+	"tidegate.breaker.opened_by", "tidegate.call.state", "tidegate.hedge", "tidegate.limit.from", "tidegate.limit.to",
+	"tidegate.operation.key", "tidegate.policy.type", "tidegate.breaker.state",
 	"tidegate.breaker.state.from", "tidegate.breaker.state.to", "tidegate.chain.name", "tidegate.decision",
 	"tidegate.events.dropped", "tidegate.hedge.delay", "tidegate.operation", "tidegate.outcome", "tidegate.policies",
 	"tidegate.policy.key", "tidegate.policy.name",
 	"tidegate.reason", "tidegate.retry.delay", "tidegate.retry.delay_source", "tidegate.retry.stop_reason",
 	"tidegate.retry_after", "tidegate.timeout.limit", "tidegate.timeout.scope", "tidegate.wait.duration",
 
+	"tidegate.attempt.duration", "tidegate.breaker.state.time", "tidegate.breaker.status", "tidegate.policy.active",
 	"tidegate.breaker.transitions", "tidegate.operation.attempts", "tidegate.operation.duration",
 	"tidegate.policy.decisions", "tidegate.policy.wait.duration",
 }
@@ -56,7 +61,7 @@ func TestNamesAreTheDocumentedOnes(t *testing.T) {
 		t.Fatal(err)
 	}
 	placeholders := map[string]string{
-		"GET": "{method}", "chain operation": "{chain} {operation}",
+		"GET": "{method}", "chain operation": "{chain} {operation}", "operation attempt": "{operation} attempt",
 		"queue wait": "{policy} wait", "queue rejected": "{policy} rejected",
 	}
 	for _, name := range names {
@@ -83,10 +88,13 @@ func TestNamesAreTheDocumentedOnes(t *testing.T) {
 func emittedNames(t *testing.T) map[string]bool {
 	all := map[string]bool{}
 	synctest.Test(t, func(t *testing.T) {
-		r := newRecorder()
-		o := r.observer()
+		r, logs := newRecorder(), new(logs)
+		o := r.observer(observability.WithLoggerProvider(logs), observability.WithSpanEvents())
+		var chains []*middleware.Chain // one that is gone is not measured
+		defer func() { runtime.KeepAlive(chains) }()
 		run := func(answers script, method string, ps ...middleware.Policy) {
 			chain := middleware.NewChain("chain", append([]middleware.Policy{o}, ps...)...)
+			chains = append(chains, chain)
 			transport := transports.New(o.Transport(&answers), chain)
 			for range 3 {
 				ctx := middleware.WithOperation(t.Context(), middleware.Operation{Name: "operation"})
@@ -105,6 +113,11 @@ func emittedNames(t *testing.T) map[string]bool {
 			policies.NewRateLimit(policies.RateLimitConfig{Rate: 1, Burst: 1, MaxWait: time.Second}))
 		run(script{{0, 200}}, "GET", policies.NewRateLimit(policies.RateLimitConfig{Rate: 1, Burst: 1}))
 		run(nil, "GET", policies.NewTimeout(policies.TimeoutConfig{Limit: time.Second}))
+		run(script{{time.Second, 200}, {ms, 200}, {ms, 200}, {ms, 200}}, "GET", policies.NewHedge(policies.HedgeConfig{Delay: 10 * ms}))
+		run(script{{ms, 503}, {ms, 503}, {ms, 503}}, "GET", policies.NewBreaker(policies.BreakerConfig{FailureRate: 0.5, MinCalls: 2}))
+		_ = middleware.NewChain("chain", o).Do(
+			middleware.WithOperation(t.Context(), middleware.Operation{Name: "operation"}), succeed)
+		middleware.NewChain("chain", o).Emit(t.Context(), middleware.Event{Kind: middleware.HealthCheckPassed, Policy: "breaker"})
 		run(script{{0, 200}, {0, 200}, {0, 200}}, "PROPFIND", emit(
 			middleware.Event{Kind: middleware.Waited, Policy: "queue", Reason: "full", Wait: time.Second},
 			middleware.Event{Kind: middleware.Rejected, Policy: "queue", Reason: "full"},
@@ -114,7 +127,10 @@ func emittedNames(t *testing.T) map[string]bool {
 			middleware.Event{Kind: middleware.HedgeWon, Policy: "hedge", Attempt: 2},
 			middleware.Event{Kind: middleware.HedgeRefused, Policy: "hedge", Attempt: 3, Reason: "budget"},
 			middleware.Event{Kind: middleware.WouldReject, Policy: "breaker", Key: "key", Reason: "circuit_open"},
-			middleware.Event{Kind: middleware.HealthCheckFailed, Policy: "breaker", Err: io.EOF}))
+			middleware.Event{Kind: middleware.HealthCheckFailed, Policy: "breaker", Err: io.EOF},
+			middleware.Event{Kind: middleware.HealthCheckPassed, Policy: "breaker"},
+			middleware.Event{Kind: middleware.LimitChanged, Policy: "x", From: "1", To: "2"},
+			middleware.Event{Kind: middleware.FallbackUsed, Policy: "x", Err: io.EOF}))
 		run(script{{0, 200}, {0, 200}, {0, 200}}, "GET",
 			emit(slices.Repeat([]middleware.Event{{Kind: middleware.TimedOut}}, 101)...))
 
@@ -132,6 +148,13 @@ func emittedNames(t *testing.T) map[string]bool {
 				all[e.Name] = true
 				attributes(e.Attributes)
 			}
+		}
+		for _, record := range logs.all {
+			all[record.EventName()] = true
+			record.WalkAttributes(func(a attribute.KeyValue) bool {
+				all[string(a.Key)] = true
+				return true
+			})
 		}
 		for _, m := range r.metrics(t) {
 			all[m.Name] = true

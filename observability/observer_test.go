@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/tidegate-go/tidegate/middleware"
@@ -26,6 +28,8 @@ import (
 )
 
 func succeed(context.Context) error { return nil }
+
+func fail503(context.Context) error { return codedError{503} }
 
 // emit returns a policy that emits the events, then lets the call through.
 func emit(events ...middleware.Event) middleware.Policy {
@@ -78,6 +82,7 @@ func TestOutcome(t *testing.T) {
 		{"with a status", fmt.Errorf("more: %w", codedError{502}), "failure", "502", ""},
 		{"with a status of 0", codedError{0}, "failure", "github.com/tidegate-go/tidegate/observability_test.codedError", "_OTHER"},
 		{"with a status that is none", codedError{7}, "failure", "7", "_OTHER"},
+		{"with a status that is none either", codedError{600}, "failure", "600", "_OTHER"},
 		{"no such host", &net.OpError{Op: "dial", Err: &net.DNSError{IsNotFound: true}}, "failure", "name_resolution", "_OTHER"},
 		{"nobody listens", &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}, "failure", "connection_refused", "_OTHER"},
 		{"cut off", fmt.Errorf("more: %w", syscall.ECONNRESET), "failure", "connection_reset", "_OTHER"},
@@ -95,10 +100,16 @@ func TestOutcome(t *testing.T) {
 		{"a deadline further in", context.DeadlineExceeded, "failure", "deadline_exceeded", ""},
 		{"refused by another chain", &middleware.Rejection{Reason: middleware.ErrOpen}, "rejected", "circuit_open", ""},
 		{"refused by a breaker that recovers", &middleware.Rejection{Reason: middleware.ErrRecovering}, "rejected", "recovering", ""},
+		{"refused while it probes", &middleware.Rejection{Reason: middleware.ErrTooManyProbes}, "rejected", "probe_limit", ""},
+		{"refused by a rate limit", &middleware.Rejection{Reason: middleware.ErrRateLimited}, "rejected", "rate_limited", ""},
+		{"refused by a bulkhead", &middleware.Rejection{Reason: middleware.ErrBulkheadFull}, "rejected", "bulkhead_full", ""},
+		{"refused by a budget", &middleware.Rejection{Reason: middleware.ErrBudgetExhausted}, "rejected", "budget_exhausted", ""},
+		{"refused for lack of time", &middleware.Rejection{Reason: middleware.ErrDeadline}, "rejected", "deadline_too_short", ""},
 		{"refused by a policy with a reason of its own", &middleware.Rejection{Reason: typedError{"maintenance"}}, "rejected", "maintenance", "_OTHER"},
 		{"refused without a reason", &middleware.Rejection{}, "rejected", "rejected", "_OTHER"},
 		{"timed out", &middleware.Rejection{Reason: middleware.ErrTimeout, Err: codedError{502}}, "timeout", "timeout", ""},
 		{"no time for another attempt", &middleware.Rejection{Reason: middleware.ErrDeadline, Err: codedError{502}}, "failure", "502", ""},
+		{"no time for another attempt after a failure of no kind", &middleware.Rejection{Reason: middleware.ErrDeadline, Err: errors.New(canary)}, "failure", "*errors.errorString", "_OTHER"},
 		{"no time for another attempt after a timeout", &middleware.Rejection{
 			Reason: middleware.ErrDeadline, Err: &middleware.Rejection{Reason: middleware.ErrTimeout},
 		}, "timeout", "timeout", ""},
@@ -172,6 +183,9 @@ func TestEventsOfOneCallAreBounded(t *testing.T) {
 	_ = chain.Do(t.Context(), func(context.Context) error { return io.ErrUnexpectedEOF })
 	s := r.span(t, "x")
 	rows := len(r.named("p wait"))
+	if n := len(r.named("attempt")); n != 100 {
+		t.Errorf("%d attempts have a span, want the first 100", n)
+	}
 	if len(s.Events)+rows != 100 {
 		t.Errorf("%d events and %d rows, want 100 in all", len(s.Events), rows)
 	}
@@ -193,7 +207,7 @@ func TestNamesWithoutEnd(t *testing.T) {
 			_ = chain.Do(ctx, succeed)
 		}
 	}
-	for i, s := range r.spans.GetSpans() {
+	for i, s := range slices.DeleteFunc(r.spans.GetSpans(), func(s tracetest.SpanStub) bool { return strings.HasSuffix(s.Name, " attempt") }) {
 		if want := fmt.Sprint("x ", i%many); s.Name != want || !has(s.Attributes, "tidegate.operation", want[2:]) {
 			t.Fatalf("span %d is %q %s, want %q", i, s.Name, text(s.Attributes), want)
 		}
@@ -280,9 +294,8 @@ func TestEventsOutsideOfCalls(t *testing.T) {
 	})
 	breaker.ForceOpen()
 	chain.Emit(<-late, middleware.Event{Kind: middleware.Rejected, Policy: "p", Reason: "circuit_open"})
-	if got := r.picture(); got != `x INTERNAL `+r.span(t, "x").EndTime.Sub(r.span(t, "x").StartTime).String()+
-		` attempts=1 chain.name=x outcome=success policies=["breaker"]`+"\n" {
-		t.Errorf("got\n%s", got)
+	if n := len(r.spans.GetSpans()); n != 2 || len(r.span(t, "x").Events)+len(r.span(t, "attempt").Events) != 0 {
+		t.Errorf("got\n%s", r.picture())
 	}
 	if got := o.History(); len(got) != 2 || got[0].To != "forced_open" || got[0].TraceID.IsValid() {
 		t.Errorf("the history is %+v", got)

@@ -3,8 +3,10 @@ package observability_test
 import (
 	"context"
 	"io"
+	"math"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,6 +20,8 @@ import (
 // status. After the last one it hangs until the request is given up.
 type script []answer
 
+var scripts sync.Mutex // guards all of them
+
 type answer struct {
 	takes  time.Duration
 	status int
@@ -27,13 +31,17 @@ func (s *script) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.Body != nil {
 		defer req.Body.Close()
 	}
-	if len(*s) == 0 {
-		<-req.Context().Done()
+	a := answer{takes: math.MaxInt64}
+	scripts.Lock()
+	if len(*s) > 0 {
+		a, *s = (*s)[0], (*s)[1:]
+	}
+	scripts.Unlock()
+	select {
+	case <-time.After(a.takes):
+	case <-req.Context().Done():
 		return nil, context.Cause(req.Context())
 	}
-	a := (*s)[0]
-	*s = (*s)[1:]
-	time.Sleep(a.takes)
 	return &http.Response{
 		StatusCode: a.status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: http.Header{}, Body: io.NopCloser(strings.NewReader("body")), Request: req,
@@ -74,7 +82,7 @@ func TestPictures(t *testing.T) {
 			policies: []middleware.Policy{retry(), breaker()},
 			answers:  script{{40 * ms, 200}},
 			want: `
-billing GET /invoices/{id} INTERNAL 40ms attempts=1 chain.name=billing operation=GET /invoices/{id} outcome=success policies=["retry","breaker"]
+billing GET /invoices/{id} INTERNAL 40ms attempts=1 breaker.state=closed chain.name=billing operation=GET /invoices/{id} outcome=success policies=["retry","breaker"]
   GET CLIENT 40ms attempt=1 http.response.status_code=200 outcome=success
 `,
 		},
@@ -147,14 +155,26 @@ billing GET /invoices/{id} INTERNAL 60ms RED attempts=1 chain.name=billing error
 			policies: []middleware.Policy{retry(), breaker()},
 			answers:  script{{10 * ms, 503}, {10 * ms, 503}},
 			want: `
-billing GET /invoices/{id} INTERNAL 620ms RED attempts=2 chain.name=billing error.type=503 operation=GET /invoices/{id} outcome=failure policies=["retry","breaker"] retry.stop_reason=not_retryable wait.duration=0.6
+billing GET /invoices/{id} INTERNAL 620ms RED attempts=2 breaker.state=closed chain.name=billing error.type=503 operation=GET /invoices/{id} outcome=failure policies=["retry","breaker"] retry.stop_reason=not_retryable wait.duration=0.6
   + 10ms tidegate.retry.scheduled attempt=1 error.type=503 policy.name=retry retry.delay=0.2 retry.delay_source=backoff
   + 220ms tidegate.breaker.state_changed breaker.open_for=10 breaker.state.from=closed breaker.state.to=open error.type=503 policy.name=breaker reason=consecutive_failures
   + 220ms tidegate.retry.scheduled attempt=2 error.type=503 policy.name=retry retry.delay=0.4 retry.delay_source=backoff
   + 620ms tidegate.retry.stopped attempt=3 error.type=circuit_open policy.name=retry retry.stop_reason=not_retryable
   GET CLIENT 10ms RED attempt=1 error.type=503 http.response.status_code=503 outcome=failure
   GET CLIENT 10ms RED attempt=2 error.type=503 http.request.resend_count=1 http.response.status_code=503 outcome=failure
-  breaker rejected INTERNAL 0s RED breaker.state=open chain.name=billing error.type=circuit_open policy.name=breaker retry_after=9.6
+  breaker rejected INTERNAL 1ns RED breaker.opened_by=this breaker.state=open chain.name=billing error.type=circuit_open policy.name=breaker retry_after=9.6
+`,
+		},
+		{
+			name: "two breakers: the state is that of the outermost, a pause is a wait of a limiter",
+			policies: []middleware.Policy{observing(), breaker(), emit(middleware.Event{
+				Kind: middleware.Waited, Policy: "mine", Reason: "pause", Wait: ms,
+			})},
+			answers: script{{0, 200}},
+			want: `
+billing GET /invoices/{id} INTERNAL 0s attempts=1 breaker.state=observed_closed chain.name=billing operation=GET /invoices/{id} outcome=success policies=["breaker","breaker"] wait.duration=0.001
+  rate limit wait INTERNAL 1ms chain.name=billing policy.name=mine wait.duration=0.001
+  GET CLIENT 0s attempt=1 http.response.status_code=200 outcome=success
 `,
 		},
 		{
@@ -164,8 +184,8 @@ billing GET /invoices/{id} INTERNAL 620ms RED attempts=2 chain.name=billing erro
 			before:   2,
 			pause:    time.Second,
 			want: `
-billing GET /invoices/{id} INTERNAL 0s RED attempts=0 chain.name=billing error.type=circuit_open operation=GET /invoices/{id} outcome=rejected policies=["breaker"]
-  breaker rejected INTERNAL 0s RED breaker.state=open chain.name=billing error.type=circuit_open policy.name=breaker retry_after=9
+billing GET /invoices/{id} INTERNAL 0s RED attempts=0 breaker.opened_by=another breaker.state=open chain.name=billing error.type=circuit_open operation=GET /invoices/{id} outcome=rejected policies=["breaker"]
+  breaker rejected INTERNAL 1ns RED breaker.opened_by=another breaker.state=open chain.name=billing error.type=circuit_open policy.name=breaker retry_after=9
 `,
 		},
 		{
@@ -175,7 +195,7 @@ billing GET /invoices/{id} INTERNAL 0s RED attempts=0 chain.name=billing error.t
 			before:   2,
 			pause:    10 * time.Second,
 			want: `
-billing GET /invoices/{id} INTERNAL 10ms attempts=1 chain.name=billing operation=GET /invoices/{id} outcome=success policies=["breaker"]
+billing GET /invoices/{id} INTERNAL 10ms attempts=1 breaker.state=half_open chain.name=billing operation=GET /invoices/{id} outcome=success policies=["breaker"]
   + 0s tidegate.breaker.state_changed breaker.state.from=open breaker.state.to=half_open policy.name=breaker reason=delay_elapsed
   + 10ms tidegate.breaker.state_changed breaker.state.from=half_open breaker.state.to=closed policy.name=breaker reason=probe_succeeded
   GET CLIENT 10ms attempt=1 http.response.status_code=200 outcome=success
@@ -188,8 +208,8 @@ billing GET /invoices/{id} INTERNAL 10ms attempts=1 chain.name=billing operation
 			})},
 			answers: script{{0, 200}},
 			want: `
-billing GET /invoices/{id} INTERNAL 0s attempts=0 chain.name=billing operation=GET /invoices/{id} outcome=success policies=[]
-  breaker rejected INTERNAL 0s RED breaker.state=half_open chain.name=billing error.type=probe_limit policy.name=breaker
+billing GET /invoices/{id} INTERNAL 0s attempts=1 chain.name=billing operation=GET /invoices/{id} outcome=success policies=[]
+  breaker rejected INTERNAL 1ns RED breaker.state=half_open chain.name=billing error.type=probe_limit policy.name=breaker
   GET CLIENT 0s attempt=1 http.response.status_code=200 outcome=success
 `,
 		},
@@ -200,8 +220,8 @@ billing GET /invoices/{id} INTERNAL 0s attempts=0 chain.name=billing operation=G
 			})},
 			answers: script{{0, 200}},
 			want: `
-billing GET /invoices/{id} INTERNAL 0s attempts=0 chain.name=billing operation=GET /invoices/{id} outcome=success policies=[]
-  breaker rejected INTERNAL 0s RED breaker.state=closed chain.name=billing error.type=recovering policy.name=fuse retry_after=9
+billing GET /invoices/{id} INTERNAL 0s attempts=1 chain.name=billing operation=GET /invoices/{id} outcome=success policies=[]
+  breaker rejected INTERNAL 1ns RED breaker.state=closed chain.name=billing error.type=recovering policy.name=fuse retry_after=9
   GET CLIENT 0s attempt=1 http.response.status_code=200 outcome=success
 `,
 		},
@@ -212,8 +232,8 @@ billing GET /invoices/{id} INTERNAL 0s attempts=0 chain.name=billing operation=G
 			before:   2,
 			pause:    time.Second,
 			want: `
-billing GET /invoices/{id} INTERNAL 10ms attempts=1 chain.name=billing operation=GET /invoices/{id} outcome=success policies=["breaker"]
-  + 0s tidegate.policy.would_reject policy.name=breaker reason=circuit_open retry_after=9
+billing GET /invoices/{id} INTERNAL 10ms attempts=1 breaker.state=observed_open chain.name=billing operation=GET /invoices/{id} outcome=success policies=["breaker"]
+  + 0s tidegate.policy.would_reject breaker.opened_by=another policy.name=breaker reason=circuit_open retry_after=9
   GET CLIENT 10ms attempt=1 http.response.status_code=200 outcome=success
 `,
 		},
@@ -229,7 +249,7 @@ billing GET /invoices/{id} INTERNAL 620ms RED attempts=2 chain.name=billing erro
   + 620ms tidegate.retry.stopped attempt=3 error.type=circuit_open policy.name=retry retry.stop_reason=not_retryable
   GET CLIENT 10ms RED attempt=1 error.type=503 http.response.status_code=503 outcome=failure
   GET CLIENT 10ms RED attempt=2 error.type=503 http.request.resend_count=1 http.response.status_code=503 outcome=failure
-  breaker rejected INTERNAL 0s RED breaker.state=open chain.name=billing error.type=circuit_open policy.key=eu policy.name=breaker retry_after=9.6
+  breaker rejected INTERNAL 1ns RED breaker.opened_by=this breaker.state=open chain.name=billing error.type=circuit_open policy.key=eu policy.name=breaker retry_after=9.6
 `,
 		},
 		{
@@ -275,24 +295,35 @@ billing GET /invoices/{id} INTERNAL 500µs attempts=1 chain.name=billing operati
 `,
 		},
 		{
+			name:     "a wait of a millisecond has one",
+			policies: []middleware.Policy{policies.NewRateLimit(policies.RateLimitConfig{Rate: 1000, Burst: 1, MaxWait: time.Second})},
+			answers:  script{{0, 200}, {0, 200}},
+			before:   1,
+			want: `
+billing GET /invoices/{id} INTERNAL 1ms attempts=1 chain.name=billing operation=GET /invoices/{id} outcome=success policies=["rate_limit"] wait.duration=0.001
+  rate limit wait INTERNAL 1ms chain.name=billing policy.name=rate_limit wait.duration=0.001
+  GET CLIENT 0s attempt=1 http.response.status_code=200 outcome=success
+`,
+		},
+		{
 			name:     "refused by a limiter",
 			policies: []middleware.Policy{policies.NewRateLimit(policies.RateLimitConfig{Rate: 1, Burst: 1})},
 			answers:  script{{0, 200}},
 			before:   1,
 			want: `
 billing GET /invoices/{id} INTERNAL 0s RED attempts=0 chain.name=billing error.type=rate_limited operation=GET /invoices/{id} outcome=rejected policies=["rate_limit"]
-  rate limit rejected INTERNAL 0s RED chain.name=billing error.type=rate_limited policy.name=rate_limit retry_after=1
+  rate limit rejected INTERNAL 1ns RED chain.name=billing error.type=rate_limited policy.name=rate_limit retry_after=1
 `,
 		},
 		{
 			name:     "refused because the turn comes after the deadline",
-			policies: []middleware.Policy{policies.NewRateLimit(policies.RateLimitConfig{Rate: 1, Burst: 1, MaxWait: time.Minute})},
+			policies: []middleware.Policy{policies.NewRateLimit(policies.RateLimitConfig{Name: "quota_of_ours", Rate: 1, Burst: 1, MaxWait: time.Minute})},
 			answers:  script{{0, 200}},
 			before:   1,
 			within:   100 * ms,
 			want: `
-billing GET /invoices/{id} INTERNAL 0s RED attempts=0 chain.name=billing error.type=deadline_too_short operation=GET /invoices/{id} outcome=rejected policies=["rate_limit"]
-  rate limit rejected INTERNAL 0s RED chain.name=billing error.type=deadline_too_short policy.name=rate_limit retry_after=1
+billing GET /invoices/{id} INTERNAL 0s RED attempts=0 chain.name=billing error.type=deadline_too_short operation=GET /invoices/{id} outcome=rejected policies=["quota_of_ours"]
+  rate limit rejected INTERNAL 1ns RED chain.name=billing error.type=deadline_too_short policy.name=quota_of_ours retry_after=1
 `,
 		},
 		{
@@ -318,6 +349,43 @@ billing GET /invoices/{id} INTERNAL 500ms RED attempts=1 chain.name=billing erro
   + 500ms tidegate.retry.stopped attempt=1 error.type=timeout policy.name=retry retry.stop_reason=canceled
   + 500ms tidegate.timeout.exceeded policy.name=timeout timeout.limit=0.5 timeout.scope=operation
   GET CLIENT 500ms RED attempt=1 error.type=timeout outcome=timeout
+`,
+		},
+		{
+			name:     "hedged: two attempts at once, the loser is not red",
+			policies: []middleware.Policy{policies.NewHedge(policies.HedgeConfig{Delay: 50 * ms})},
+			answers:  script{{500 * ms, 200}, {20 * ms, 200}},
+			want: `
+billing GET /invoices/{id} INTERNAL 70ms attempts=2 chain.name=billing operation=GET /invoices/{id} outcome=success policies=["hedge"]
+  + 50ms tidegate.hedge.started attempt=2 hedge.delay=0.05 policy.name=hedge
+  + 70ms tidegate.hedge.won attempt=2 policy.name=hedge
+  GET CLIENT 70ms attempt=1 outcome=cancelled
+  GET CLIENT 20ms attempt=2 hedge=true http.request.resend_count=1 http.response.status_code=200 outcome=success
+`,
+		},
+		{
+			name: "something else was done instead: a row of how long it took, and an event",
+			policies: []middleware.Policy{emit(middleware.Event{
+				Kind: middleware.FallbackUsed, Policy: "fallback", Err: codedError{503}, Wait: 0,
+			}, middleware.Event{Kind: middleware.LimitChanged, Policy: "adaptive", From: "10", To: "8", Reason: "latency"})},
+			answers: script{{10 * ms, 200}},
+			want: `
+billing GET /invoices/{id} INTERNAL 10ms attempts=1 chain.name=billing operation=GET /invoices/{id} outcome=success policies=[]
+  + 0s tidegate.fallback.used error.type=503 policy.name=fallback
+  + 0s tidegate.policy.limit_changed limit.from=10 limit.to=8 policy.name=adaptive reason=latency
+  fallback INTERNAL 0s chain.name=billing error.type=503 policy.name=fallback
+  GET CLIENT 10ms attempt=1 http.response.status_code=200 outcome=success
+`,
+		},
+		{
+			name:     "opened by a rate of failures: the event tells the rate",
+			policies: []middleware.Policy{policies.NewBreaker(policies.BreakerConfig{FailureRate: 0.5, MinCalls: 2, Timeout: 10 * time.Second})},
+			answers:  script{{10 * ms, 200}, {10 * ms, 503}},
+			before:   1,
+			want: `
+billing GET /invoices/{id} INTERNAL 10ms RED attempts=1 breaker.state=closed chain.name=billing error.type=503 operation=GET /invoices/{id} outcome=failure policies=["breaker"]
+  + 10ms tidegate.breaker.state_changed breaker.failure_rate=0.5 breaker.open_for=10 breaker.state.from=closed breaker.state.to=open error.type=503 policy.name=breaker reason=failure_rate
+  GET CLIENT 10ms RED attempt=1 error.type=503 http.response.status_code=503 outcome=failure
 `,
 		},
 		{

@@ -1,26 +1,47 @@
 package observability
 
 import (
+	"reflect"
+	"runtime"
 	"time"
+	"weak"
 
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/trace"
 
 	"github.com/tidegate-go/tidegate/middleware"
 )
 
-// A profile is what an observer knows of a chain before its first call.
+// Profiles are those of the chains that were called. One that nobody uses any more is
+// forgotten. The zero value is empty and ready.
+type profiles struct {
+	cache[uintptr, *profile] // by address, since making a weak pointer for each call takes a lock
+}
+
+func (s *profiles) of(c *middleware.Chain) *profile {
+	key := reflect.ValueOf(c).Pointer()
+	if p, ok := s.load(key); ok {
+		if p.owner.Value() == c {
+			return p
+		}
+		s.remove(key) // that of a chain which is gone, in whose place c is
+	}
+	p := newProfile(c)
+	if kept := s.store(key, p); kept != p {
+		return kept
+	}
+	runtime.AddCleanup(c, s.remove, key)
+	return p
+}
+
+// A profile is what an observer knows of a chain before its first call. It holds nothing
+// that could keep the chain.
 type profile struct {
+	owner    weak.Pointer[middleware.Chain]
 	chain    string
 	policies attribute.KeyValue
 	timeouts []limit
-	names    cache[string, *name]
-}
-
-// A name is the name of a span with the attributes that a sampler may look at.
-type name struct {
-	text  string
-	start []trace.SpanStartOption
+	breaker  int // where the outermost one stands, or -1
+	names    cache[string, string]
 }
 
 // A limit is a timeout of a chain, which may stand around its retries or inside.
@@ -31,15 +52,18 @@ type limit struct {
 }
 
 func newProfile(c *middleware.Chain) *profile {
-	p := &profile{chain: c.Name()}
+	p := &profile{owner: weak.Make(c), chain: c.Name(), breaker: -1}
 	var names []string
 	retries := false
-	for _, policy := range c.Policies() {
+	for i, policy := range c.Policies() {
 		named, ok := policy.(interface{ Name() string })
 		if !ok {
 			continue
 		}
 		names = append(names, named.Name())
+		if r, ok := policy.(middleware.Reporter); ok && p.breaker < 0 && isBreaker(r) {
+			p.breaker = i
+		}
 		switch policy := policy.(type) {
 		case interface{ Attempts() int }:
 			retries = true
@@ -51,17 +75,46 @@ func newProfile(c *middleware.Chain) *profile {
 	return p
 }
 
-// name returns the name of the span of an operation.
-func (p *profile) name(operation string) *name {
+// name returns the name of the span of an operation. It is all that a sampler sees:
+// attributes for it would be an allocation of each call that it does not sample.
+func (p *profile) name(operation string) string {
+	if operation == "" {
+		return p.chain
+	}
 	if n, ok := p.names.load(operation); ok {
 		return n
 	}
-	text, attributes := p.chain, []attribute.KeyValue{keyChain.String(p.chain)}
-	if operation != "" {
-		text += " " + operation
-		attributes = append(attributes, keyOperation.String(operation))
+	return p.names.store(operation, p.chain+" "+operation)
+}
+
+// opening returns the attributes that are known before a call through the chain c.
+func (p *profile) opening(c *middleware.Chain, operation middleware.Operation) []attribute.KeyValue {
+	attributes := make([]attribute.KeyValue, 1, 8) // those known later have room
+	attributes[0] = keyChain.String(p.chain)
+	if operation.Name != "" {
+		attributes = append(attributes, keyOperation.String(operation.Name))
 	}
-	return p.names.store(operation, &name{text, []trace.SpanStartOption{trace.WithAttributes(attributes...)}})
+	if operation.Key != "" {
+		attributes = append(attributes, keyOperationKey.String(operation.Key))
+	}
+	if p.breaker >= 0 {
+		c.Policies()[p.breaker].(middleware.Reporter).Reports(func(r middleware.Report) bool {
+			if r.Breaker != nil {
+				attributes = append(attributes, keyState.String(r.Breaker.State))
+			}
+			return false
+		})
+	}
+	return attributes
+}
+
+// isBreaker reports whether a policy is one circuit, and not one for each key.
+func isBreaker(r middleware.Reporter) (found bool) {
+	r.Reports(func(r middleware.Report) bool {
+		found = r.Breaker != nil
+		return false
+	})
+	return found
 }
 
 // scope says what the timeout of e limits: an attempt or the whole operation. It

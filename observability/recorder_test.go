@@ -77,6 +77,10 @@ func (r *recorder) measured(t *testing.T, name string) []string {
 			for _, p := range data.DataPoints {
 				points = append(points, fmt.Sprintf("%s: %d", text(p.Attributes.ToSlice()), p.Value))
 			}
+		case metricdata.Sum[float64]:
+			for _, p := range data.DataPoints {
+				points = append(points, fmt.Sprintf("%s: %.3g", text(p.Attributes.ToSlice()), p.Value))
+			}
 		case metricdata.Histogram[int64]:
 			for _, p := range data.DataPoints {
 				points = append(points, fmt.Sprintf("%s: %d, sum %d", text(p.Attributes.ToSlice()), p.Count, p.Sum))
@@ -122,9 +126,9 @@ func (r *recorder) picture() string {
 			if s.Status.Code == codes.Error {
 				b.WriteString(" RED")
 			}
-			fmt.Fprintf(&b, " %s\n", text(slices.DeleteFunc(slices.Clone(s.Attributes), common)))
+			fmt.Fprintf(&b, " %s\n", inTrace(s, slices.DeleteFunc(slices.Clone(s.Attributes), common)))
 			for _, e := range s.Events {
-				fmt.Fprintf(&b, "%s  + %s %s %s\n", indent, e.Time.Sub(s.StartTime).Round(time.Microsecond), e.Name, text(e.Attributes))
+				fmt.Fprintf(&b, "%s  + %s %s %s\n", indent, e.Time.Sub(s.StartTime).Round(time.Microsecond), e.Name, inTrace(s, e.Attributes))
 			}
 			draw(s.SpanContext.SpanID(), indent+"  ")
 		}
@@ -133,9 +137,25 @@ func (r *recorder) picture() string {
 	return b.String()
 }
 
+// inTrace writes attributes of a span or its events. The id of a trace differs each time:
+// what counts is whether it is this one.
+func inTrace(s tracetest.SpanStub, attributes []attribute.KeyValue) string {
+	attributes = slices.Clone(attributes)
+	for i, a := range attributes {
+		if a.Key == "tidegate.breaker.opened_by" {
+			whose := "another"
+			if a.Value.AsString() == s.SpanContext.TraceID().String() {
+				whose = "this"
+			}
+			attributes[i].Value = attribute.StringValue(whose)
+		}
+	}
+	return text(attributes)
+}
+
 func common(a attribute.KeyValue) bool {
 	switch a.Key {
-	case "http.request.method", "network.protocol.version", "server.address", "server.port", "url.full":
+	case "http.request.method", "network.protocol.version", "server.address", "server.port", "url.full", "tidegate.operation.key":
 		return true
 	}
 	return false

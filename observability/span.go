@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/codes"
-	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/tidegate-go/tidegate/middleware"
@@ -19,136 +17,114 @@ const minWait = time.Millisecond
 // trace adds e to the span of its call c, or, without a call, to the span that
 // ctx holds.
 func (o *Observer) trace(ctx context.Context, c *call, e middleware.Event) {
-	span := trace.SpanFromContext(ctx)
-	if c != nil {
-		span = c.span
+	var l line
+	switch span := trace.SpanFromContext(ctx); {
+	case c != nil:
+		l = c.line
+		if l.span != nil && !l.span.IsRecording() { // it has ended: an event that comes late
+			l.span = nil
+		}
+	case span.IsRecording() && o.tracer != nil:
+		l.span = span
+	case e.Kind == middleware.HealthCheckFailed, e.Kind == middleware.HealthCheckPassed:
+		o.probe(e)
 	}
-	if span == nil || !span.IsRecording() || e.Kind == middleware.Waited && e.Wait < minWait {
+	if !l.records() || e.Kind == middleware.Waited && e.Wait < minWait {
 		return
 	}
 	if c != nil && !c.admit() {
 		return
 	}
 	switch e.Kind {
-	case middleware.Transition:
-		addEvent(span, eventStateChanged, e, transitionAttributes(e)...)
-	case middleware.HealthCheckFailed:
-		addEvent(span, eventCheckFailed, e, semconv.ErrorTypeKey.String(eventErrorType(e)))
-	case middleware.RetryScheduled:
-		addEvent(span, eventRetryScheduled, e,
-			keyAttempt.Int(e.Attempt), keyDelay.Float64(e.Wait.Seconds()), keyDelaySource.String(e.Reason),
-			semconv.ErrorTypeKey.String(eventErrorType(e)))
-	case middleware.RetryStopped:
-		addEvent(span, eventRetryStopped, e,
-			keyAttempt.Int(e.Attempt), keyStopReason.String(e.Reason), semconv.ErrorTypeKey.String(eventErrorType(e)))
-	case middleware.HedgeStarted:
-		addEvent(span, eventHedgeStarted, e, keyAttempt.Int(e.Attempt), keyHedgeDelay.Float64(e.Wait.Seconds()))
-	case middleware.HedgeWon:
-		addEvent(span, eventHedgeWon, e, keyAttempt.Int(e.Attempt))
-	case middleware.HedgeRefused:
-		addEvent(span, eventHedgeRefused, e, keyAttempt.Int(e.Attempt), keyReason.String(e.Reason))
-	case middleware.TimedOut:
-		attributes := []attribute.KeyValue{keyLimit.Float64(e.Wait.Seconds())}
-		if c != nil {
-			if scope := c.profile.scope(e); scope != "" {
-				attributes = append(attributes, keyLimitScope.String(scope))
-			}
-		}
-		addEvent(span, eventTimeout, e, attributes...)
-	case middleware.WouldReject:
-		addEvent(span, eventWouldReject, e, append(retryAfter(e), keyReason.String(e.Reason))...)
 	case middleware.Waited:
-		o.row(ctx, waitName(e), e, e.Wait, keyWait.Float64(e.Wait.Seconds())).End(trace.WithTimestamp(e.Time))
+		row := o.row(ctx, l, o.kind(e)+" wait", e.Time.Add(-e.Wait))
+		describeRow(row, e, keyWait.Float64(e.Wait.Seconds()))
+		row.endAt(e.Time)
 	case middleware.Rejected:
-		row := o.row(ctx, rejectedName(e), e, 0, rejectedAttributes(e)...)
-		row.SetStatus(codes.Error, "")
-		row.End(trace.WithTimestamp(e.Time))
+		row := o.row(ctx, l, o.kind(e)+" rejected", e.Time)
+		row.redden()
+		describeRow(row, e, rejectedAttributes(e)...)
+		row.endAt(e.Time.Add(time.Nanosecond)) // Jaeger warns of a span that takes no time
+	case middleware.FallbackUsed:
+		row := o.row(ctx, l, "fallback", e.Time.Add(-e.Wait))
+		describeRow(row, e, errorTypeKey.String(eventErrorType(e)))
+		row.endAt(e.Time)
+		o.event(l, c, e)
+	default:
+		o.event(l, c, e)
 	}
 }
 
-func addEvent(span trace.Span, name string, e middleware.Event, attributes ...attribute.KeyValue) {
-	span.AddEvent(name, trace.WithTimestamp(e.Time), trace.WithAttributes(policyAttributes(e)...), trace.WithAttributes(attributes...))
+// event makes e an event of the span, if that is where events go.
+func (o *Observer) event(l line, c *call, e middleware.Event) {
+	if !o.spanEvents {
+		l.span = nil
+	}
+	if n := entryOf(c, e); n.name != "" && l.records() {
+		l.event(n.name, e.Time, n.attributes)
+	}
 }
 
-// row starts a span of what took until e.
-func (o *Observer) row(ctx context.Context, name string, e middleware.Event, took time.Duration, attributes ...attribute.KeyValue) trace.Span {
-	_, row := o.tracer.Start(ctx, name, trace.WithTimestamp(e.Time.Add(-took)), trace.WithAttributes(keyChain.String(e.Chain)),
-		trace.WithAttributes(policyAttributes(e)...), trace.WithAttributes(attributes...))
+// row begins a span below that of a call.
+func (o *Observer) row(ctx context.Context, call line, name string, start time.Time) line {
+	var row line
+	if call.span != nil {
+		_, row.span = o.tracer.Start(ctx, name, trace.WithTimestamp(start))
+	}
+	row.kept = call.kept.child(name, trace.SpanKindInternal, start)
 	return row
 }
 
-// policyAttributes name the policy that e comes from.
-func policyAttributes(e middleware.Event) []attribute.KeyValue {
-	attributes := []attribute.KeyValue{keyPolicy.String(e.Policy)}
-	if e.Key != "" {
-		attributes = append(attributes, keyPolicyKey.String(e.Key))
-	}
-	return attributes
+func describeRow(row line, e middleware.Event, attributes ...attribute.KeyValue) {
+	row.set(append(append(policyAttributes(e), keyChain.String(e.Chain)), attributes...))
 }
 
-func transitionAttributes(e middleware.Event) []attribute.KeyValue {
-	attributes := []attribute.KeyValue{keyStateFrom.String(e.From), keyStateTo.String(e.To), keyReason.String(e.Reason)}
-	if e.Wait > 0 {
-		attributes = append(attributes, keyOpenFor.Float64(e.Wait.Seconds()))
+// probe makes the span of a health check, which no call brought about: a trace of its
+// own, with a link to the call that opened the breaker.
+func (o *Observer) probe(e middleware.Event) {
+	const name = "breaker probe"
+	var l line
+	start := e.Time.Add(-e.Wait)
+	if o.tracer != nil {
+		options := []trace.SpanStartOption{trace.WithTimestamp(start)}
+		if opener, ok := o.openers.find(e.Opener); ok {
+			options = append(options, trace.WithLinks(trace.Link{SpanContext: opener}))
+		}
+		_, l.span = o.tracer.Start(context.Background(), name, options...)
 	}
-	if e.Err != nil {
-		attributes = append(attributes, semconv.ErrorTypeKey.String(eventErrorType(e)))
+	if o.live != nil {
+		l.kept = o.live.traces.begin(e.Chain, name, start)
+		if l.span != nil {
+			l.kept.identify(l.span.SpanContext())
+		}
 	}
-	return attributes
+	attributes := append(policyAttributes(e), keyChain.String(e.Chain))
+	if e.Opener != "" {
+		attributes = append(attributes, keyOpener.String(e.Opener))
+	}
+	result := succeeded
+	if e.Kind == middleware.HealthCheckFailed {
+		result = outcome{word: failure, errorType: eventErrorType(e)}
+	}
+	l.conclude(result, attributes)
+	l.endAt(e.Time)
 }
 
-func rejectedAttributes(e middleware.Event) []attribute.KeyValue {
-	attributes := append(retryAfter(e), semconv.ErrorTypeKey.String(e.Reason))
-	switch e.Reason {
-	case "circuit_open":
-		attributes = append(attributes, keyState.String("open"))
-	case "probe_limit":
-		attributes = append(attributes, keyState.String("half_open"))
-	case "recovering":
-		attributes = append(attributes, keyState.String("closed"))
-	}
-	return attributes
-}
-
-// retryAfter says when a refused call may come back, if that is known.
-func retryAfter(e middleware.Event) []attribute.KeyValue {
-	if e.Wait <= 0 {
-		return nil
-	}
-	return []attribute.KeyValue{keyRetryAfter.Float64(e.Wait.Seconds())}
-}
-
-// waitName and rejectedName name the row of a wait and of a refusal after the
-// kind of policy where the event tells it, or else after the policy.
-func waitName(e middleware.Event) string {
-	switch e.Reason {
-	case "rate", "pause":
-		return "rate limit wait"
-	case "bulkhead":
-		return "bulkhead wait"
-	default:
-		return words(e.Policy) + " wait"
-	}
-}
-
-func rejectedName(e middleware.Event) string {
+// kind names the row of a wait or a refusal after the kind of policy where the event tells it or
+// the policy is of ours, or else after the policy.
+func (o *Observer) kind(e middleware.Event) string {
 	switch e.Reason {
 	case "circuit_open", "probe_limit", "recovering":
-		return "breaker rejected"
-	case "rate_limited":
-		return "rate limit rejected"
-	case "bulkhead_full":
-		return "bulkhead rejected"
-	default:
-		return words(e.Policy) + " rejected"
+		return "breaker"
+	case "rate", "pause", "rate_limited":
+		return "rate limit"
+	case "bulkhead", "bulkhead_full":
+		return "bulkhead"
 	}
-}
-
-func words(policy string) string { return strings.ReplaceAll(policy, "_", " ") }
-
-func eventErrorType(e middleware.Event) string {
-	if e.Err == nil {
-		return semconv.ErrorTypeOther.Value.AsString()
+	kind := e.Policy
+	switch t := o.chains.policyType(e.Chain, e.Policy); t {
+	case "breaker", "rate_limit", "bulkhead":
+		kind = t
 	}
-	return failed(e.Err, e.Verdict).errorType
+	return strings.ReplaceAll(kind, "_", " ")
 }

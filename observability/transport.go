@@ -1,9 +1,11 @@
 package observability
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"strconv"
+	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/propagation"
@@ -22,53 +24,117 @@ import (
 // The span ends with the body of the response, at its end or when it is closed,
 // and at once when the request fails, the response has no body or switches
 // protocols. A status of 400 or above makes it red, and so does an error, unless
-// the caller cancelled the request.
+// the request was cancelled before, by the caller or because another one won.
 //
-// Without a tracer provider Transport returns base itself.
+// [WithAttemptSpans] says what it does beside package otelhttp. By default, when base
+// is a transport of otelhttp, or Transport stands inside of one, it makes no span. Inside
+// is the better place, as it then adds the number of the attempt to otelhttp's span:
+//
+//	client.Transport = transports.New(otelhttp.NewTransport(observer.Transport(nil)), chain)
+//
+// Without a tracer provider and [WithLive] Transport returns base itself.
 func (o *Observer) Transport(base http.RoundTripper) http.RoundTripper {
 	if base == nil {
 		base = http.DefaultTransport
 	}
-	if o == nil || o.tracer == nil {
+	if o == nil || o.tracer == nil && o.live == nil {
 		return base
 	}
-	return &transport{base: base, tracer: o.tracer, propagator: o.propagator}
+	spans := o.attemptSpans
+	if spans == AttemptSpansAuto && hasSpans(base) {
+		spans = AttemptSpansOff
+	}
+	return &transport{base: base, observer: o, spans: spans}
 }
 
 type transport struct {
-	base       http.RoundTripper
-	tracer     trace.Tracer
-	propagator propagation.TextMapPropagator
+	base     http.RoundTripper
+	observer *Observer
+	spans    AttemptSpans
 }
 
 // RoundTrip implements [http.RoundTripper].
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	ctx, span := t.tracer.Start(req.Context(), methodName(req.Method),
-		trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(requestAttributes(req)...))
-	a := &attempt{ctx: ctx, span: span}
+	o, ctx := t.observer, req.Context()
+	try := o.tryOf(ctx)
+	foreign := foreignSpan(ctx)
+	if foreign != nil && try != nil && foreign.SpanContext().Equal(trace.SpanContextFromContext(try.Context)) {
+		foreign = nil // it is around all the attempts
+	}
+	if try != nil && (foreign != nil || t.spans == AttemptSpansOff) {
+		try.wired.Store(true)
+	}
+	ours := t.spans == AttemptSpansOn || t.spans == AttemptSpansAuto && foreign == nil
+	if foreign != nil && !ours {
+		foreign.SetAttributes(numbersOf(ctx, try)...)
+	}
+	if !ours && (try == nil || try.call.kept == nil || o.attemptSpans == AttemptSpansOff) {
+		return t.base.RoundTrip(req)
+	}
+	ours = ours && o.tracer != nil // or else it is for the live traces
+	ctx, a := t.begin(req, try, ours)
 	returned := false
 	defer func() {
 		if !returned {
-			a.end(panicked)
+			a.finish(panicked)
 		}
 	}()
-	traced := req.WithContext(ctx)
-	traced.Header = req.Header.Clone()
-	if traced.Header == nil {
-		traced.Header = make(http.Header)
+	sent := req
+	if ours {
+		sent = req.WithContext(ctx)
+		sent.Header = req.Header.Clone()
+		if sent.Header == nil {
+			sent.Header = make(http.Header)
+		}
+		o.propagator.Inject(ctx, propagation.HeaderCarrier(sent.Header))
 	}
-	t.propagator.Inject(ctx, propagation.HeaderCarrier(traced.Header))
-	resp, err := t.base.RoundTrip(traced)
+	resp, err := t.base.RoundTrip(sent)
 	returned = true
 	if err != nil {
 		a.fail(err)
 		return resp, err
 	}
-	if resp.Request == traced {
+	if resp.Request == sent {
 		resp.Request = req
 	}
 	a.answered(resp)
 	return resp, nil
+}
+
+var startClient = slices.Clip([]trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindClient)})
+
+// begin begins the span of a request, which is part of the attempt try or of none. Only if it is
+// ours a tracer gets it.
+func (t *transport) begin(req *http.Request, try *try, ours bool) (context.Context, *attempt) {
+	o, ctx := t.observer, req.Context()
+	a := &attempt{}
+	name := methodName(req.Method)
+	var attributes []attribute.KeyValue
+	if around := trace.SpanContextFromContext(ctx); try != nil || !around.IsValid() || around.IsSampled() {
+		attributes = requestAttributes(req, try)
+	}
+	if ours {
+		options := startClient
+		if attributes != nil {
+			options = append(options, trace.WithAttributes(attributes...))
+		}
+		ctx, a.span = o.tracer.Start(ctx, name, options...)
+		switch {
+		case !a.span.IsRecording():
+			a.span.End()
+			a.span = nil
+		case attributes == nil:
+			a.set(requestAttributes(req, try))
+		}
+	}
+	a.ctx = ctx
+	if try != nil {
+		try.wired.Store(true)
+		if a.kept = try.call.kept.child(name, trace.SpanKindClient, time.Now()); a.kept != nil {
+			a.kept.set(attributes)
+		}
+	}
+	return ctx, a
 }
 
 // CloseIdleConnections closes those of the base, for [http.Client.CloseIdleConnections].
@@ -98,9 +164,10 @@ func methodName(method string) string {
 	}
 }
 
-// requestAttributes are known before the request is sent, so a sampler sees them.
-func requestAttributes(req *http.Request) []attribute.KeyValue {
-	attributes := make([]attribute.KeyValue, 0, 7)
+// requestAttributes are known before the request is sent, so a sampler sees them, unless the
+// trace is not sampled anyway: they cost more than all the rest.
+func requestAttributes(req *http.Request, try *try) []attribute.KeyValue {
+	attributes := make([]attribute.KeyValue, 0, 8)
 	if name := methodName(req.Method); name != "HTTP" {
 		attributes = append(attributes, semconv.HTTPRequestMethodKey.String(name))
 	} else {
@@ -112,9 +179,20 @@ func requestAttributes(req *http.Request) []attribute.KeyValue {
 			attributes = append(attributes, semconv.ServerPort(port))
 		}
 	}
-	n := middleware.Attempt(req.Context())
-	attributes = append(attributes, keyAttempt.Int(n))
-	if n > 1 {
+	return append(attributes, numbersOf(req.Context(), try)...)
+}
+
+// numbersOf tell which attempt of a call a request is.
+func numbersOf(ctx context.Context, try *try) []attribute.KeyValue {
+	if try != nil {
+		return try.numbers(true)
+	}
+	return numberAttributes(middleware.Attempt(ctx), true)
+}
+
+func numberAttributes(n int, request bool) []attribute.KeyValue {
+	attributes := append(make([]attribute.KeyValue, 0, 3), keyAttempt.Int(n))
+	if request && n > 1 {
 		attributes = append(attributes, semconv.HTTPRequestResendCount(n-1))
 	}
 	return attributes

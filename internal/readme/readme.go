@@ -8,10 +8,13 @@ import (
 )
 
 // Shows checks that the first Go block in that section of the README stands, word for word,
-// in example_test.go. It is called from the directory of an adapter.
+// in example_test.go. It is called from a directory one or two levels below the README's.
 func Shows(t testing.TB, section string) {
 	t.Helper()
-	readme, err := os.ReadFile("../../README.md")
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		readme, err = os.ReadFile("../../README.md")
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

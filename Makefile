@@ -17,7 +17,7 @@ SAY_RACE = [ -n "$(RACE)" ] || echo "make $@: without the race detector, which n
 # Where tests find the programs that `make tools` built.
 export TIDEGATE_TOOLS := $(CURDIR)/.tools/bin
 S3      := versitygw minio
-SERVERS := $(S3) sshd etcd kube-apiserver
+SERVERS := $(S3) sshd etcd kube-apiserver jaeger prometheus promtool chromium
 TOOLS   := golangci-lint $(SERVERS)
 include tools/pins.mk
 
@@ -33,9 +33,40 @@ help:
 
 .PHONY: demo
 ## Run the demonstration: a backup that survives failing services (examples/backup).
-## ARGS: its flags. OTEL_EXPORTER_OTLP_ENDPOINT: where its traces go. A minute cold, 15 seconds warm.
+## ARGS: its flags; "-listen 127.0.0.1:9464 -hold" shows the live page and metrics.
+## OTEL_EXPORTER_OTLP_ENDPOINT: where its traces go.
+## A minute cold, 15 seconds warm; more with metrics or an endpoint.
 demo:
-	@cd examples && go run $(if $(OTEL_EXPORTER_OTLP_ENDPOINT),,-tags lean) ./backup $(ARGS)
+	@cd examples && go run $(if $(OTEL_EXPORTER_OTLP_ENDPOINT)$(findstring -listen,$(ARGS)),,-tags lean) ./backup $(ARGS)
+
+.PHONY: demo-jaeger
+## Start Jaeger, run the demonstration into it, and say which traces to look at and how.
+## On a terminal Jaeger then stays until Enter. ARGS: as for demo. 10 minutes cold, half a minute warm.
+demo-jaeger: .tools/bin/jaeger
+	@tools/demo-jaeger .tools/bin/jaeger $(ARGS)
+
+.PHONY: jaeger
+## Start Jaeger on loopback, with traces in memory, until Ctrl-C. OTLP goes to port 4318 (HTTP) or 4317 (gRPC).
+## Its API is http://127.0.0.1:16686/api/; this build has no user interface. 10 minutes cold.
+jaeger: .tools/bin/jaeger
+	@echo "make $@: traces to http://127.0.0.1:4318 (OTLP over HTTP) or 127.0.0.1:4317 (over gRPC); Ctrl-C ends it"
+	@echo "make $@: services at http://127.0.0.1:16686/api/services; docs/jaeger.md has more requests"
+	@echo "make $@: the page at / is a placeholder, as this build has no user interface; your own Jaeger has one"
+	@exec .tools/bin/jaeger --config tools/jaeger/jaeger.yaml
+
+.PHONY: demo-page
+## Run the live page with a dozen simulated services that fail in turns (examples/live), until Ctrl-C.
+## ARGS: its flags, such as "-services 200". OTEL_EXPORTER_OTLP_ENDPOINT: where its traces go.
+demo-page:
+	@cd examples && go run ./live $(ARGS)
+
+.PHONY: screenshots
+## Make the pictures of the live page anew, docs/page-*.png, when its services have run for AFTER, 9m35s unless told:
+## then one of them is in trouble.
+## The system's own font is in them; those of the repository have Roboto.
+screenshots: .tools/bin/chromium
+	@mkdir -p docs; cd examples && go test -count=1 -tags=real -run '^TestRealPageScreenshots$$' -timeout 30m \
+		./live -screenshots "$(CURDIR)/docs" -after "$${AFTER:-9m35s}"
 
 .PHONY: test
 ## Vet and test every module, with the race detector where there is a C compiler. Needs Go and git, no server.
@@ -47,7 +78,7 @@ test:
 
 .PHONY: test-real
 ## Build the servers, then run the tests against them: TestReal..., under the build tag real.
-## RUN: regexp of tests. 25 minutes cold, more than half of it for kube-apiserver and etcd; 5 warm.
+## RUN: regexp of tests. 35 minutes cold, two thirds of it for kube-apiserver, etcd and Jaeger; 5 warm.
 test-real:
 	@$(MAKE) --silent --keep-going $(SERVERS:%=.tools/bin/%) || true
 	@$(EACH) '"$(CURDIR)/tools/test-real" $(RACE)'; code=$$?; $(SAY_RACE); \
@@ -58,7 +89,7 @@ test-real:
 
 .PHONY: ci
 ## Everything that a change must pass: tidy-check, lint, test, test-real. Goes on after a failure.
-## 45 minutes cold, 7 warm; 16 where only the tests' results are not known.
+## 55 minutes cold, 7 warm; 16 where only the tests' results are not known.
 ci:
 	@failed=; for t in tidy-check lint test test-real; do \
 		echo "== make $$t"; $(MAKE) $$t || failed="$$failed $$t"; \
@@ -118,8 +149,9 @@ fuzz:
 	@tools/fuzz "$${FUZZ:-.}" "$${FUZZTIME:-20s}"
 
 .PHONY: tools
-## Build the pinned programs of tools/pins.mk into .tools/bin: the linter and the servers. And get an sshd.
-## 20 minutes cold, 10 of them for kube-apiserver; nothing to do when they are up to date.
+## Build the pinned programs of tools/pins.mk into .tools/bin: the linter and the servers. And get sshd, prometheus and
+## a Chromium.
+## 30 minutes cold, 10 of them for kube-apiserver and 7 for Jaeger; nothing to do when they are up to date.
 tools: $(TOOLS:%=.tools/bin/%)
 
 .PHONY: clean
@@ -127,14 +159,21 @@ tools: $(TOOLS:%=.tools/bin/%)
 clean:
 	rm -rf .tools cover.out
 
-# The one without a pin.
-.tools/bin/sshd: tools/sshd
+# Those without a pin.
+.tools/bin/sshd: tools/sshd tools/unpack
 	@tools/sshd $@
+.tools/bin/prometheus: tools/prometheus tools/unpack
+	@tools/prometheus $(@D)
+.tools/bin/promtool: .tools/bin/prometheus # comes with it
+	@[ -x $@ ] || tools/prometheus $(@D)
+	@touch $@
+.tools/bin/chromium: tools/chromium
+	@tools/chromium $@
 
 # One rule for each pin. The marker's name is the pin and the Go version, so a change of either makes a newer marker,
 # and with it a new build.
 define tool
-.tools/bin/$(1): .tools/pin/$(1)/$(subst /,_,$(pin.$(1)))-$(GOVERSION) $(wildcard tools/$(1)/*)
+.tools/bin/$(1): .tools/pin/$(1)/$(subst /,_,$(pin.$(1)))-$(GOVERSION) $(wildcard tools/$(1)/go.* tools/$(1)/*.go)
 	@tools/build $(1) $(pin.$(1)) $$@ '$(ldflags.$(1))'
 .tools/pin/$(1)/%:
 	@rm -rf $$(@D) .tools/bin/$(1); mkdir -p $$(@D); touch $$@

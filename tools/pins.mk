@@ -23,8 +23,17 @@ ldflags.kube-apiserver := -X k8s.io/component-base/version.gitVersion=v1.37.2 \
 # etcd v3.7.3, Apache-2.0: where kube-apiserver keeps its objects, for `make test-real`.
 pin.etcd := go.etcd.io/etcd/server/v3
 
+# Jaeger v1.76.0, Apache-2.0: shows traces, for `make jaeger` and `make test-real`. At that version this command is
+# Jaeger v2, which has no module path of its own.
+pin.jaeger := github.com/jaegertracing/jaeger/cmd/jaeger
+
 # benchstat, BSD-3-Clause: `make bench` when it is asked to compare.
 pin.benchstat := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
 
 # sshd has no pin: tools/sshd takes the one that is installed, or else that of the distribution's packages (OpenSSH,
 # BSD-style licences), a separate program for `make test-real`. The tests take the distribution's ssh too.
+
+# Nor have prometheus and promtool: tools/prometheus takes those that are installed, or else the distribution's
+# (Apache-2.0), separate programs for `make test-real`.
+# Nor has chromium: tools/chromium takes the Chromium or Chrome that is installed, or else the distribution's package
+# chromium-headless-shell (BSD-3-Clause and others), a separate program that `make test-real` shows the live page to.

@@ -39,9 +39,15 @@ func TestSpans(t *testing.T) {
 		want   []string
 		keys   []string
 	}{
-		{name: "the first round", want: []string{"internal git ls-remote", "internal git fetch", "internal git clone", "internal git push"}},
-		{name: "nothing new", want: []string{"internal git ls-remote"}},
-		{name: "a change", change: func() error { return w.push("web 3\n") }, want: []string{"internal git ls-remote", "internal git fetch", "internal git push"}},
+		{name: "the first round", want: []string{
+			"internal ls-remote attempt", "internal git ls-remote", "internal fetch attempt", "internal git fetch",
+			"internal clone attempt", "internal git clone", "internal push attempt", "internal git push",
+		}},
+		{name: "nothing new", want: []string{"internal ls-remote attempt", "internal git ls-remote"}},
+		{name: "a change", change: func() error { return w.push("web 3\n") }, want: []string{
+			"internal ls-remote attempt", "internal git ls-remote", "internal fetch attempt", "internal git fetch",
+			"internal push attempt", "internal git push",
+		}},
 		{
 			name: "the breaker is open", change: func() error { w.host.breaker.ForceOpen(); return nil },
 			want: []string{"internal breaker rejected", "internal git ls-remote"}, keys: []string{u.Host},

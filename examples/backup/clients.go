@@ -15,10 +15,19 @@ import (
 	"github.com/tidegate-go/tidegate/adapters/minio"
 	"github.com/tidegate-go/tidegate/middleware"
 	"github.com/tidegate-go/tidegate/observability"
+	"github.com/tidegate-go/tidegate/policies"
 )
 
 //go:embed tidegate.yaml
 var settings []byte
+
+// What the program is let in with. The servers take anything, but nothing of it may come
+// out in a trace.
+const (
+	secretKey = "the-secret-key-of-the-demonstration"
+	token     = "the-token-of-the-demonstration"
+	password  = "the-password-of-the-demonstration"
+)
 
 // clients are how the program reaches its dependencies: each through the service
 // of that name.
@@ -26,7 +35,8 @@ type clients struct {
 	manager     *tidegate.Manager
 	git         *git.Client
 	s3, standby *minio.Client
-	web         *http.Client
+	web         *http.Client // by way of the service http, to tell the backup service something
+	records     *http.Client // to ask it
 	transports  []*http.Transport
 }
 
@@ -52,7 +62,7 @@ func newClients(s *stage, slack int, observer *observability.Observer, others ..
 	if c.manager, err = tidegate.New(config, options...); err != nil {
 		return nil, err
 	}
-	if err := c.connect(s, observer); err != nil {
+	if err := errors.Join(c.connect(s, observer), c.askRecords(slack)); err != nil {
 		return nil, errors.Join(err, c.close())
 	}
 	return c, nil
@@ -66,6 +76,7 @@ func (c *clients) connect(s *stage, observer *observability.Observer) error {
 	var err error
 	if c.git, err = git.New(chains["git"], git.Config{
 		Schemes: []string{"http"}, Grace: time.Second,
+		Credentials: git.Credentials{Username: "demo", Password: password},
 		// The servers are on this machine, whatever the user's settings say.
 		Env: []string{"no_proxy=127.0.0.1", "NO_PROXY=127.0.0.1", "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=" + os.DevNull},
 	}); err != nil {
@@ -73,7 +84,7 @@ func (c *clients) connect(s *stage, observer *observability.Observer) error {
 	}
 	bucket := func(d *dependency) (*minio.Client, error) {
 		return minio.New(d.Addr(), miniogo.Options{
-			Creds:     credentials.NewStaticV4("demo", "demonstration", ""),
+			Creds:     credentials.NewStaticV4("demo", secretKey, ""),
 			Secure:    true,
 			Region:    "us-east-1",
 			Transport: observer.Transport(c.transport(&http.Transport{TLSClientConfig: s.certificate.Client(), DisableCompression: true})),
@@ -90,6 +101,22 @@ func (c *clients) connect(s *stage, observer *observability.Observer) error {
 		return err
 	}
 	c.web = web.HTTPClient(&http.Client{Transport: c.transport(&http.Transport{})})
+	return nil
+}
+
+// askRecords makes the service for questions. They are cheap and change nothing: one that
+// is not answered soon is asked again beside it, and there are 10 in a second at the most.
+// The file has no keys for hedges, so its chain is put together here.
+func (c *clients) askRecords(slack int) error {
+	records, err := c.manager.AddChain("records",
+		policies.NewHedge(policies.HedgeConfig{Delay: time.Duration(slack) * 250 * time.Millisecond}),
+		policies.NewRateLimit(policies.RateLimitConfig{Rate: 10, Burst: 4, MaxWait: time.Duration(slack) * time.Second}),
+		policies.NewTimeout(policies.TimeoutConfig{Name: "attempt_timeout", Limit: time.Duration(slack) * time.Second}),
+	)
+	if err != nil {
+		return err
+	}
+	c.records = records.HTTPClient(&http.Client{Transport: c.transport(&http.Transport{})})
 	return nil
 }
 

@@ -23,6 +23,8 @@ type options struct {
 	source   string             // a folder in the repository to back up; empty is the current one
 	module   string             // it must be this module, or a repository is generated; empty takes any
 	endpoint string             // of a collector of traces; without, a trace is printed
+	listen   string             // where metrics are shown; empty is nowhere
+	hold     bool               // go on showing them at the end
 	slack    int                // how many times as long as usual the time limits are; 0 is 1
 	calm     bool               // nothing fails
 	sabotage func(*stage) error // called before the restore
@@ -36,6 +38,7 @@ type demonstration struct {
 	line    *timeline.Timeline
 	tally   *tally
 	traces  *traces
+	window  *window
 	tracer  trace.Tracer
 	stage   *stage
 	clients *clients
@@ -43,7 +46,8 @@ type demonstration struct {
 	commit  string    // the newest one that the clone has
 	backups []*backup // all that were stored
 	outbox  []*backup // those that the service was not told of yet
-	show    exhibit
+	show    exhibit   // printed when there is no collector
+	more    []exhibit // for who has one
 }
 
 // An exhibit is a trace that is worth showing.
@@ -51,6 +55,8 @@ type exhibit struct {
 	title string
 	id    trace.TraceID
 }
+
+func traceOf(ctx context.Context) trace.TraceID { return trace.SpanContextFromContext(ctx).TraceID() }
 
 // run is the whole demonstration. It returns an error when something did not go as
 // it should, above all when a restored file differs.
@@ -65,6 +71,10 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	d.tracer = d.traces.tracer()
+	if d.window, err = openWindow(ctx, o.listen); err != nil {
+		return errors.Join(err, d.traces.close(ctx))
+	}
+	defer func() { err = errors.Join(err, d.window.close()) }()
 	err = d.perform(ctx)
 	exported := d.traces.close(ctx)
 	switch {
@@ -75,6 +85,9 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	d.exported(exported)
 	d.line.Text(d.verdict())
+	if d.hold {
+		<-ctx.Done() // the interruption is what it waits for
+	}
 	return nil
 }
 
@@ -119,10 +132,11 @@ func (d *demonstration) open(ctx context.Context) error {
 	if d.stage, err = newStage(ctx, d.dir, d.source, d.module); err != nil {
 		return err
 	}
-	observer := observability.New(observability.WithTracerProvider(d.traces.provider))
+	observer := observability.New(append(d.window.options(), observability.WithTracerProvider(d.traces.provider))...)
 	if d.clients, err = newClients(d.stage, d.slack, observer, d.line, d.tally); err != nil {
 		return errors.Join(err, d.stage.close())
 	}
+	d.window.show(d.clients.manager)
 	return nil
 }
 
@@ -148,6 +162,9 @@ func (d *demonstration) introduce(ctx context.Context) error {
 		{d.stage.web, "the backup service"},
 	} {
 		d.line.Line(timeline.Quiet, s.on.name, "server", "%s at %s", s.what, s.on.Addr())
+	}
+	if d.window.address != "" {
+		d.line.Line(timeline.Quiet, "-", "server", "the live page at http://%[1]s/, metrics at http://%[1]s/metrics", d.window.address)
 	}
 	return nil
 }

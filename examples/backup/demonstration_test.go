@@ -181,7 +181,13 @@ func TestWholeDemonstration(t *testing.T) {
 
 		{"s3", "balance", "8 backups made, 8 objects in the first bucket, none left in the second"},
 		{"http", "balance", "8 records of 9 requests that arrived"},
+		{"http", "fault", "never answered"},
+		{"records", "hedge", "so attempt 2 begins beside it"},
+		{"records", "hedge", "attempt 2 was answered first"},
+		{"records", "rate_limit", "held back for"},
+		{"records", "balance", "8 records looked up"},
 		{"s3", "fault", "cut in mid-body"},
+		{"records", "look", "b8 is backup-8.tar.gz"},
 		{"s3", "retry", "attempt 1 failed (connection cut), next in"},
 		{"s3", "download", "backup-8.tar.gz"},
 		{"-", "compare", "the SHA-256 of each"},
@@ -319,12 +325,12 @@ func TestOutputThatNobodyReads(t *testing.T) {
 }
 
 func TestTally(t *testing.T) {
-	none, some := new(tally), &tally{counts: map[string]*counts{"a": {retries: 1, rejections: 2}, "b": {timeouts: 3, openings: 1}}}
+	none, some := new(tally), &tally{counts: map[string]*counts{"a": {retries: 1, hedges: 1, rejections: 2}, "b": {timeouts: 3, waits: 2, openings: 1}}}
 	for _, row := range []struct{ got, want string }{
 		{none.summary("a"), "the policies had nothing to do"},
 		{none.total(), "the policies had nothing to do"},
-		{some.summary("a"), "1 retry, 2 calls rejected"},
-		{some.total(), "1 retry, 3 attempts cut off, 1 breaker opened, 2 calls rejected"},
+		{some.summary("a"), "1 retry, 1 hedge, 2 calls rejected"},
+		{some.total(), "1 retry, 1 hedge, 3 attempts cut off, 2 calls held back, 1 breaker opened, 2 calls rejected"},
 	} {
 		if row.got != row.want {
 			t.Errorf("got %q, want %q", row.got, row.want)

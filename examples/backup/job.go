@@ -16,6 +16,7 @@ import (
 	"time"
 
 	miniogo "github.com/minio/minio-go/v7"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/tidegate-go/tidegate/adapters/git"
 	"github.com/tidegate-go/tidegate/adapters/minio"
@@ -34,7 +35,8 @@ const (
 type backup struct {
 	*packed
 	object string
-	id     string // in the backup service
+	id     string        // in the backup service
+	told   trace.TraceID // the last time that the service was to be told of it
 }
 
 // packed is an archive of the work folder.
@@ -138,8 +140,9 @@ func (d *demonstration) notify(ctx context.Context, b *backup) error {
 	var record ledger.Record
 	var took time.Duration
 	err = d.traced(ctx, "notify", func(ctx context.Context) (err error) {
+		b.told = traceOf(ctx)
 		begin := time.Now()
-		status, record, err = d.call(req.WithContext(ctx))
+		status, record, err = call(d.clients.web, req.WithContext(ctx))
 		took = time.Since(begin)
 		return err
 	})
@@ -177,8 +180,8 @@ func (d *demonstration) announcement(ctx context.Context, b *backup) (*http.Requ
 }
 
 // call sends a request and reads the record that answers it.
-func (d *demonstration) call(req *http.Request) (status int, record ledger.Record, err error) {
-	resp, err := d.clients.web.Do(req)
+func call(client *http.Client, req *http.Request) (status int, record ledger.Record, err error) {
+	resp, err := client.Do(req)
 	if err != nil {
 		return 0, record, err
 	}
@@ -201,7 +204,7 @@ func (b *backup) record() ledger.Record {
 func (d *demonstration) goodDay(ctx context.Context) error {
 	ctx, span := d.tracer.Start(ctx, "backup")
 	defer span.End()
-	d.show = exhibit{"a backup on a good day", span.SpanContext().TraceID()}
+	d.show = exhibit{"a backup on a good day", traceOf(ctx)}
 	for _, c := range []*minio.Client{d.clients.s3, d.clients.standby} {
 		if err := c.MakeBucket(ctx, bucket, miniogo.MakeBucketOptions{}); err != nil {
 			return err

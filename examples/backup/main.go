@@ -37,6 +37,8 @@ func command() int {
 		flag.PrintDefaults()
 	}
 	flag.StringVar(&o.source, "repo", "", "back up the git repository around this `folder` (default: Tidegate's own when run inside it, and else a generated one)")
+	flag.StringVar(&o.listen, "listen", "", "show the live page at this `address`, such as 127.0.0.1:9464, and under /metrics what Prometheus reads")
+	flag.BoolVar(&o.hold, "hold", false, "with -listen, go on showing them at the end, until interrupted")
 	flag.IntVar(&o.slack, "slack", 1, "make all time limits `n` times as long, on a slow machine")
 	flag.Parse()
 	if flag.NArg() > 0 {
@@ -45,6 +47,10 @@ func command() int {
 	}
 	if o.slack < 1 {
 		fmt.Fprintf(os.Stderr, "backup: -slack is %d: it must be 1 or more\n", o.slack)
+		return 2
+	}
+	if o.hold && o.listen == "" {
+		fmt.Fprintln(os.Stderr, "backup: -hold is of no use without -listen")
 		return 2
 	}
 	if o.source != "" {

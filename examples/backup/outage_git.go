@@ -18,7 +18,7 @@ func (d *demonstration) gitFails(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, drill := range []struct {
+	for n, drill := range []struct {
 		fault injector.Fault
 		aside string
 		call  func(context.Context) error
@@ -30,7 +30,13 @@ func (d *demonstration) gitFails(ctx context.Context) error {
 		if err := d.fault(server, drill.fault, drill.aside); err != nil {
 			return err
 		}
-		if err := d.traced(ctx, "update", drill.call); err != nil {
+		err := d.traced(ctx, "update", func(ctx context.Context) error {
+			if n == 0 {
+				d.more = append(d.more, exhibit{"git, retried, then successful", traceOf(ctx)})
+			}
+			return drill.call(ctx)
+		})
+		if err != nil {
 			return err
 		}
 	}

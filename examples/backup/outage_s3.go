@@ -6,7 +6,6 @@ import (
 	"time"
 
 	miniogo "github.com/minio/minio-go/v7"
-	"go.opentelemetry.io/otel/trace"
 
 	"github.com/tidegate-go/tidegate/adapters/minio"
 	"github.com/tidegate-go/tidegate/examples/backup/internal/timeline"
@@ -68,7 +67,7 @@ func (d *demonstration) storeDuringOutage(ctx context.Context, p *packed) error 
 	for n := range 3 {
 		err := d.traced(ctx, "backup", func(ctx context.Context) error {
 			if n == 0 {
-				d.show = exhibit{"a backup while S3 is down", trace.SpanContextFromContext(ctx).TraceID()}
+				d.show = exhibit{"a backup while S3 is down", traceOf(ctx)}
 			}
 			return d.store(ctx, p)
 		})

@@ -35,6 +35,7 @@ func (d *demonstration) webFails(ctx context.Context) error {
 			return err
 		}
 	}
+	d.more = append(d.more, exhibit{"retried, then successful", pending[0].told})
 
 	if err := d.fault(server, injector.Refuse(), ""); err != nil {
 		return err
@@ -44,12 +45,13 @@ func (d *demonstration) webFails(ctx context.Context) error {
 			return err
 		}
 	}
+	d.more = append(d.more, exhibit{"rejected by an open breaker", pending[len(pending)-1].told})
 	if err := d.burst(ctx, "http", func(ctx context.Context) error {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+server.Addr()+"/healthz", http.NoBody)
 		if err != nil {
 			return err
 		}
-		_, _, err = d.call(req)
+		_, _, err = call(d.clients.web, req)
 		return err
 	}); err != nil {
 		return err

@@ -43,7 +43,12 @@ func (d *demonstration) exported(err error) {
 			d.line.Text(fmt.Sprintf("They could not be sent to %s: %s", d.traces.address(), timeline.Brief(err)))
 			return
 		}
-		d.line.Text(fmt.Sprintf("They were sent to %s as the service %s. A good one to begin with is %s.", d.traces.address(), serviceName, d.show.id))
+		var b strings.Builder
+		fmt.Fprintf(&b, "They were sent to %s as the service %s. Good ones to begin with are:\n", d.traces.address(), serviceName)
+		for _, e := range append([]exhibit{d.show}, d.more...) {
+			fmt.Fprintf(&b, "  %s  %s\n", e.id, e.title)
+		}
+		d.line.Text(b.String())
 		return
 	}
 	d.line.Title("One trace: %s", d.show.title)

@@ -42,6 +42,36 @@ func (d *demonstration) balance(ctx context.Context) error {
 	}
 	d.line.Line(timeline.Good, "s3", "balance", "%d backups made, %d objects in the first bucket, none left in the second", len(d.backups), len(objects))
 	d.line.Line(timeline.Good, "http", "balance", "%d records of %d requests that arrived: each backup once", records, posts)
+	return d.audit(ctx)
+}
+
+// audit asks for every record. The first question is not answered, so another goes out
+// beside it; the last ones come faster than the rate limit allows.
+func (d *demonstration) audit(ctx context.Context) error {
+	if !d.calm {
+		if err := d.fault(d.stage.web, injector.Hang().Times(1), "a question may be asked twice, so nobody waits for the time limit"); err != nil {
+			return err
+		}
+	}
+	for n, b := range d.backups {
+		err := d.traced(ctx, "look up", func(ctx context.Context) error {
+			switch n {
+			case 0:
+				d.more = append(d.more, exhibit{"hedged", traceOf(ctx)})
+			case len(d.backups) - 1:
+				d.more = append(d.more, exhibit{"held back by a rate limit", traceOf(ctx)})
+			}
+			record, err := d.lookUp(ctx, b)
+			if err == nil && record.Object != b.object {
+				err = fmt.Errorf("%s is the record of %s, not of %s", b.id, record.Object, b.object)
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	d.line.Line(timeline.Good, "records", "balance", "%d records looked up: each is that of its backup", len(d.backups))
 	return nil
 }
 
@@ -63,6 +93,7 @@ func (d *demonstration) restore(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		d.line.Line(timeline.Good, "records", "look up", "%s is %s, SHA-256 %.8s...", newest.id, record.Object, record.SHA256)
 		begin, file := time.Now(), d.path("download.tar.gz")
 		if err := d.clients.s3.FGetObject(ctx, record.Bucket, record.Object, file, miniogo.GetObjectOptions{}); err != nil {
 			return err
@@ -72,15 +103,14 @@ func (d *demonstration) restore(ctx context.Context) error {
 	})
 }
 
+// lookUp asks for the record of a backup, by a link that carries a token.
 func (d *demonstration) lookUp(ctx context.Context, b *backup) (ledger.Record, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+d.stage.web.Addr()+"/backups/"+b.id, http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet,
+		"http://"+d.stage.web.Addr()+"/backups/"+b.id+"?token="+token, http.NoBody)
 	if err != nil {
 		return ledger.Record{}, err
 	}
-	_, record, err := d.call(req)
-	if err == nil {
-		d.line.Line(timeline.Good, "http", "look up", "%s is %s, SHA-256 %.8s...", b.id, record.Object, record.SHA256)
-	}
+	_, record, err := call(d.clients.records, req)
 	return record, err
 }
 

@@ -16,7 +16,7 @@ type tally struct {
 	counts map[string]*counts
 }
 
-type counts struct{ retries, timeouts, openings, rejections int }
+type counts struct{ retries, hedges, timeouts, waits, openings, rejections int }
 
 // Observe implements [middleware.Observer].
 func (t *tally) Observe(_ context.Context, e middleware.Event) {
@@ -33,8 +33,12 @@ func (t *tally) Observe(_ context.Context, e middleware.Event) {
 	switch {
 	case e.Kind == middleware.RetryScheduled:
 		c.retries++
+	case e.Kind == middleware.HedgeStarted:
+		c.hedges++
 	case e.Kind == middleware.TimedOut:
 		c.timeouts++
+	case e.Kind == middleware.Waited:
+		c.waits++
 	case e.Kind == middleware.Transition && e.To == policies.Open.String():
 		c.openings++
 	case e.Kind == middleware.Rejected:
@@ -59,7 +63,9 @@ func (t *tally) total() string {
 	var sum counts
 	for _, c := range t.counts {
 		sum.retries += c.retries
+		sum.hedges += c.hedges
 		sum.timeouts += c.timeouts
+		sum.waits += c.waits
 		sum.openings += c.openings
 		sum.rejections += c.rejections
 	}
@@ -74,7 +80,9 @@ func (c counts) String() string {
 		one, many string
 	}{
 		{c.retries, "retry", "retries"},
+		{c.hedges, "hedge", "hedges"},
 		{c.timeouts, "attempt cut off", "attempts cut off"},
+		{c.waits, "call held back", "calls held back"},
 		{c.openings, "breaker opened", "breakers opened"},
 		{c.rejections, "call rejected", "calls rejected"},
 	} {

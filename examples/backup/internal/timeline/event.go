@@ -31,6 +31,10 @@ func Describe(e middleware.Event) string {
 		return fmt.Sprintf("attempt %d failed (%s), next in %s (%s)", e.Attempt, Brief(e.Err), Duration(e.Wait), source)
 	case middleware.RetryStopped:
 		return stopped(e)
+	case middleware.HedgeStarted:
+		return fmt.Sprintf("no answer after %s, so attempt %d begins beside it", Duration(e.Wait), e.Attempt)
+	case middleware.HedgeWon:
+		return fmt.Sprintf("attempt %d was answered first", e.Attempt)
 	case middleware.Transition:
 		text := fmt.Sprintf("%s -> %s: %s", upper(e.From), upper(e.To), words(e.Reason))
 		if e.Wait > 0 {

@@ -84,6 +84,8 @@ func TestDescribe(t *testing.T) {
 		{middleware.Event{Kind: middleware.Transition, From: "half_open", To: "closed", Reason: "probe_succeeded"}, "HALF_OPEN -> CLOSED: probe succeeded"},
 		{middleware.Event{Kind: middleware.TimedOut, Policy: "timeout", Wait: time.Minute}, "cut off after 1m0s"},
 		{middleware.Event{Kind: middleware.Waited, Wait: 5 * time.Millisecond}, "held back for 5ms"},
+		{middleware.Event{Kind: middleware.HedgeStarted, Attempt: 2, Wait: 150 * time.Millisecond}, "no answer after 150ms, so attempt 2 begins beside it"},
+		{middleware.Event{Kind: middleware.HedgeWon, Attempt: 2}, "attempt 2 was answered first"},
 		{middleware.Event{Kind: middleware.Rejected}, ""},
 	} {
 		if got := Describe(row.event); got != row.want {

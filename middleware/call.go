@@ -70,6 +70,7 @@ type call[T any] struct {
 	winner    atomic.Pointer[result[T]] // the result of the successful run
 	failed    atomic.Pointer[result[T]] // a stack of results that came with an error
 	closed    atomic.Bool               // the call has returned
+	or        bool                      // op is a StreamerOr, whose alternative may be run
 	delivered *result[T]                // what the caller got
 
 	first     result[T] // the first result, so that it needs no allocation
@@ -95,7 +96,13 @@ const (
 	ended
 )
 
-func (s *call[T]) do(ctx context.Context, c *Chain, op Streamer[T], root *frame) (value T, err error) {
+func (s *call[T]) do(ctx context.Context, c *Chain, op Streamer[T], root *frame) (T, error) {
+	value, err := s.judged(ctx, c, op, root)
+	return value, strip(err)
+}
+
+// judged is do with the error as the outermost policy returned it.
+func (s *call[T]) judged(ctx context.Context, c *Chain, op Streamer[T], root *frame) (value T, err error) {
 	s.op = op
 	defer s.close()
 	err = c.start(s, root).Do(ctx)
@@ -114,7 +121,7 @@ func (s *call[T]) do(ctx context.Context, c *Chain, op Streamer[T], root *frame)
 	if s.delivered != nil {
 		value = s.delivered.value
 	}
-	return value, strip(err)
+	return value, err
 }
 
 // deliver gives the result to the caller, unless it was discarded before.
@@ -127,12 +134,9 @@ func (s *call[T]) deliver(r *result[T]) bool {
 }
 
 func (s *call[T]) run(ctx context.Context, f *frame) error {
-	if s.closed.Load() {
-		return superseded
-	}
-	seen := s.winner.Load()
-	if seen != nil && f.runsBeside(seen.frame) {
-		return tooLate
+	seen, err := s.begin(f)
+	if err != nil {
+		return err
 	}
 	s.discardFailed(f)
 	value, err := s.op.Run(ctx)
@@ -143,6 +147,23 @@ func (s *call[T]) run(ctx context.Context, f *frame) error {
 		s.pushFailed(r)
 		return j
 	}
+	return s.succeed(seen, r)
+}
+
+// begin returns the winner so far, or why a run must not begin.
+func (s *call[T]) begin(f *frame) (seen *result[T], err error) {
+	if s.closed.Load() {
+		return nil, superseded
+	}
+	seen = s.winner.Load()
+	if seen != nil && f.runsBeside(seen.frame) {
+		return nil, tooLate
+	}
+	return seen, nil
+}
+
+// succeed makes r the winner after seen.
+func (s *call[T]) succeed(seen, r *result[T]) error {
 	// The winner may have changed only by a run that overlapped this one.
 	if !s.winner.CompareAndSwap(seen, r) {
 		r.discard()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"reflect"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -14,10 +15,13 @@ import (
 // A nil *Chain and an empty one run operations directly. A Chain is safe for
 // concurrent use; make it once per dependency and keep it.
 type Chain struct {
-	name      string
-	policies  []Policy
-	observers []Observer
-	first     *link
+	name        string
+	policies    []Policy
+	observers   []Observer
+	first       *link
+	substitutes bool // one of the policies does, and is not in a Slot
+	slots       []*Slot
+	revision    atomic.Uint64
 }
 
 var errNilOperation = errors.New("middleware: the operation is nil")
@@ -33,21 +37,37 @@ var errNilOperation = errors.New("middleware: the operation is nil")
 // [Enclosing] policy stands innermost. An [Attacher] is told of the chain.
 func NewChain(name string, policies ...Policy) *Chain {
 	c := &Chain{name: name, policies: enclose(flatten(nil, policies))}
-	c.first = &link{chain: c}
-	for _, p := range slices.Backward(c.policies) {
-		c.first = &link{policy: p, next: c.first, chain: c}
-	}
 	for _, p := range c.policies {
 		if o, ok := p.(Observer); ok {
 			c.observers = append(c.observers, o)
 		}
+		if s, ok := p.(*Slot); ok {
+			c.slots = append(c.slots, s)
+		}
 	}
-	for _, p := range c.policies {
+	c.substitutes = slices.ContainsFunc(c.policies, substitutes)
+	c.first = c.linkTo(c.policies, &link{chain: c})
+	attachAll(c.Policies(), c)
+	return c
+}
+
+// linkTo returns the first of the links of policies that are followed by tail.
+func (c *Chain) linkTo(policies []Policy, tail *link) *link {
+	for _, p := range slices.Backward(policies) {
+		if s, ok := p.(*Slot); ok {
+			p = s.open(c, tail)
+		}
+		tail = &link{policy: p, next: tail, chain: c}
+	}
+	return tail
+}
+
+func attachAll(policies []Policy, c *Chain) {
+	for _, p := range policies {
 		if a, ok := p.(Attacher); ok {
 			a.Attach(c)
 		}
 	}
-	return c
 }
 
 func flatten(to, policies []Policy) []Policy {
@@ -110,7 +130,7 @@ func isNil(p Policy) bool {
 // An Attacher is a policy that also emits events outside of calls, as a breaker
 // does when it is forced open. [NewChain] calls Attach once for each chain that
 // the policy becomes part of, with that chain, whose Emit it may use from then
-// on. Attach must be safe for concurrent use.
+// on, and a [Slot] again whenever it is set. Attach must be safe for concurrent use.
 type Attacher interface {
 	Policy
 	Attach(c *Chain)
@@ -161,12 +181,31 @@ func (c *Chain) Name() string {
 	return c.name
 }
 
-// Policies returns the policies of the chain, outermost first. The slice is a copy.
+// Policies returns the policies of the chain, outermost first: those in a [Slot] in its
+// place. The slice is a copy.
 func (c *Chain) Policies() []Policy {
 	if c == nil {
 		return nil
 	}
-	return slices.Clone(c.policies)
+	var all []Policy
+	for _, p := range c.policies {
+		if s, ok := p.(*Slot); ok {
+			all = append(all, s.inside()...)
+		} else {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+// Revision returns how often what is in a [Slot] of the chain has been set. It is for a policy
+// that remembers what it has found out about its chain: that holds as long as the Revision is the
+// one from before.
+func (c *Chain) Revision() uint64 {
+	if c == nil {
+		return 0
+	}
+	return c.revision.Load()
 }
 
 // Observed reports whether the chain has an observer, which a policy may ask

@@ -520,15 +520,6 @@ func TestTheCallerGetsTheOperationsOwnError(t *testing.T) {
 	}
 }
 
-func TestAttemptIsOneUntilSet(t *testing.T) {
-	if n := middleware.Attempt(t.Context()); n != 1 {
-		t.Errorf("got %d", n)
-	}
-	if n := middleware.Attempt(middleware.WithAttempt(t.Context(), 3)); n != 3 {
-		t.Errorf("got %d", n)
-	}
-}
-
 func TestOperationTravelsInTheContext(t *testing.T) {
 	want := middleware.Operation{Name: "PutObject", Key: "bucket"}
 	if got := middleware.OperationOf(middleware.WithOperation(t.Context(), want)); got != want {

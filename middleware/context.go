@@ -2,24 +2,6 @@ package middleware
 
 import "context"
 
-type attemptKey struct{}
-
-// Attempt returns the number of the current attempt, counted from 1. It is 1
-// outside of a chain and until a policy repeats the call.
-func Attempt(ctx context.Context) int {
-	if n, ok := ctx.Value(attemptKey{}).(int); ok {
-		return n
-	}
-	return 1
-}
-
-// WithAttempt returns a context with the number of the attempt, for policies that
-// run next more than once. They call it from the second attempt on, so that the
-// first one costs nothing.
-func WithAttempt(ctx context.Context, n int) context.Context {
-	return context.WithValue(ctx, attemptKey{}, n)
-}
-
 // An Operation describes what a call does.
 type Operation struct {
 	// Name is the operation in spans, such as "PutObject" or "GET": one of a small
@@ -36,7 +18,7 @@ type Operation struct {
 type operationKey struct{}
 
 // WithOperation returns a context that says which operation the next call
-// through a chain is. Adapters set it; a caller of [Chain.Do] may.
+// through a chain is. Adapters set it; a caller of [Chain.Do] may. Its [Attempt] is 1.
 func WithOperation(ctx context.Context, op Operation) context.Context {
 	return &OperationContext{Context: ctx, Operation: op}
 }
@@ -59,10 +41,14 @@ type OperationContext struct {
 
 // Value implements [context.Context].
 func (c *OperationContext) Value(key any) any {
-	if key == (operationKey{}) {
+	switch key {
+	case operationKey{}:
 		return &c.Operation
+	case attemptKey{}: // of another call, which this one is part of
+		return nil
+	default:
+		return c.Context.Value(key)
 	}
-	return c.Context.Value(key)
 }
 
 type readsKey struct{}

@@ -18,7 +18,8 @@ const (
 	// Wait. Reason is the source of the wait: "backoff" or "retry_after".
 	RetryScheduled
 	// RetryStopped: attempt Attempt failed with Err and no other follows. Reason is
-	// "exhausted", "not_retryable", "retry_after", "budget", "deadline" or "canceled".
+	// "exhausted", "nested", "not_retryable", "retry_after", "budget", "deadline" or
+	// "canceled".
 	RetryStopped
 	// Waited: a limiter held a call back for Wait before it let it through.
 	Waited
@@ -42,8 +43,18 @@ const (
 	// Reason.
 	LimitChanged
 	// FallbackUsed: something else was done in place of what failed with Err; it took
-	// Wait.
+	// Wait. Reason is "failed" if that failed too, or empty.
 	FallbackUsed
+	// Injected: a chaos policy disturbed a call. Reason is "latency", "error", "outcome",
+	// "hang" or "cut"; Wait is for how long, if that is known.
+	Injected
+	// NestedRetry: a retry would repeat once more what failed with Err, but runs inside of
+	// attempt Attempt of an outer one, which may. Reason is "context", or "header" when that
+	// one is in another process.
+	NestedRetry
+	// LeaseExpired: a place that a call had held for Wait was given to others, because it
+	// was not given back in time.
+	LeaseExpired
 )
 
 // String returns the name of the kind, in lower case with underscores.
@@ -77,6 +88,12 @@ func (k Kind) String() string {
 		return "limit_changed"
 	case FallbackUsed:
 		return "fallback_used"
+	case Injected:
+		return "injected"
+	case NestedRetry:
+		return "nested_retry"
+	case LeaseExpired:
+		return "lease_expired"
 	default:
 		return "unknown"
 	}

@@ -13,7 +13,8 @@ func TestEveryKindHasAName(t *testing.T) {
 		middleware.WouldReject: "would_reject", middleware.HealthCheckFailed: "health_check_failed",
 		middleware.HedgeStarted: "hedge_started", middleware.HedgeWon: "hedge_won", middleware.HedgeRefused: "hedge_refused",
 		middleware.HealthCheckPassed: "health_check_passed", middleware.LimitChanged: "limit_changed",
-		middleware.FallbackUsed: "fallback_used", 0: "unknown", middleware.FallbackUsed + 1: "unknown",
+		middleware.FallbackUsed: "fallback_used", middleware.Injected: "injected", middleware.NestedRetry: "nested_retry",
+		middleware.LeaseExpired: "lease_expired", 0: "unknown", middleware.LeaseExpired + 1: "unknown",
 	} {
 		if got := kind.String(); got != want {
 			t.Errorf("kind %d is %q, want %q", kind, got, want)

@@ -22,6 +22,10 @@ var (
 	// ErrBulkheadFull: as many calls as may run at the same time are running, and no more
 	// may wait, or not any longer.
 	ErrBulkheadFull error = &reason{kind: "bulkhead_full", text: "too many calls at the same time"}
+	// ErrConcurrencyLimited: as many calls as the dependency seems to bear are running.
+	ErrConcurrencyLimited error = &reason{kind: "concurrency_limited", text: "more calls at the same time than the dependency bears"}
+	// ErrThrottled: the dependency refuses so many calls that some are not even sent.
+	ErrThrottled error = &reason{kind: "client_throttled", text: "the dependency refuses too many calls, so this one was not sent"}
 	// ErrBudgetExhausted: another attempt was due, but the budget for further attempts is
 	// spent.
 	ErrBudgetExhausted error = &reason{kind: "budget_exhausted", text: "the budget for further attempts is spent"}

@@ -67,7 +67,7 @@ func (c *Chain) Reports(yield func(Report) bool) {
 	if c == nil {
 		return
 	}
-	for _, p := range c.policies {
+	for _, p := range c.Policies() {
 		r, ok := p.(Reporter)
 		if !ok {
 			continue

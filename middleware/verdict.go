@@ -110,21 +110,27 @@ func Judge(judge func(error) Verdict) Policy {
 	if judge == nil {
 		return nil
 	}
-	return PolicyFunc(func(ctx context.Context, next Next) error {
-		err := next.Do(ctx)
-		if err == nil {
-			return nil
-		}
-		if _, ok := errors.AsType[*Rejection](err); ok {
-			return err
-		}
-		j, ok := asJudged(err)
-		if ok && !j.byDefault {
-			return err
-		}
-		return Judged(err, judge(strip(err)))
-	})
+	return judgeFunc(judge)
 }
+
+type judgeFunc func(error) Verdict
+
+func (judge judgeFunc) Execute(ctx context.Context, next Next) error {
+	err := next.Do(ctx)
+	if err == nil {
+		return nil
+	}
+	if _, ok := errors.AsType[*Rejection](err); ok {
+		return err
+	}
+	j, ok := asJudged(err)
+	if ok && !j.byDefault {
+		return err
+	}
+	return Judged(err, judge(strip(err)))
+}
+
+func (judgeFunc) Plan() Plan { return Plan{Type: "judge", Classifies: true} }
 
 // judgedError is an error with its verdict and, inside Call and Stream, the
 // result that came with it. It never leaves the chain.

@@ -2,6 +2,7 @@ package policies_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"testing"
 	"time"
 
@@ -87,6 +88,57 @@ func TestABulkheadAllocatesNothing(t *testing.T) {
 	}
 }
 
+// What does not disturb a call, or only observes it, allocates nothing, whatever else it could.
+func TestPoliciesThatLetACallThroughAllocateNothing(t *testing.T) {
+	disarmed := policies.NewChaos(policies.ChaosConfig{Enabled: true, CutRate: 1})
+	disarmed.Disarm()
+	over := policies.NewChaos(policies.ChaosConfig{Enabled: true, CutRate: 1, For: 1})
+	for name, p := range map[string]middleware.Policy{
+		"a deadline":                  policies.NewDeadline(policies.DeadlineConfig{}),
+		"a deadline that observes":    policies.NewDeadline(policies.DeadlineConfig{ObserveOnly: true}),
+		"a throttle":                  policies.NewThrottle(policies.ThrottleConfig{}),
+		"a throttle that observes":    policies.NewThrottle(policies.ThrottleConfig{ObserveOnly: true}),
+		"an adaptive limit":           policies.NewAdaptiveLimit(policies.AdaptiveLimitConfig{}),
+		"one until the result":        policies.NewAdaptiveLimit(policies.AdaptiveLimitConfig{UntilResult: true}),
+		"one that tracks round trips": policies.NewAdaptiveLimit(policies.AdaptiveLimitConfig{Algorithm: policies.Vegas}),
+		"a rate that adapts":          policies.NewRateLimit(policies.RateLimitConfig{Rate: 1e9, Burst: 1e9, MinRate: 1}),
+		"a rate limit that observes":  policies.NewRateLimit(policies.RateLimitConfig{Rate: 1e9, Burst: 1e9, ObserveOnly: true}),
+		"a timeout that observes":     policies.NewTimeout(policies.TimeoutConfig{ObserveOnly: true}),
+		"a chaos that is disarmed":    disarmed,
+		"a chaos that is over":        over,
+		"a chaos that spares calls":   policies.NewChaos(policies.ChaosConfig{Enabled: true, For: time.Hour, When: func(context.Context) bool { return false }}),
+		"a chaos that draws no call":  policies.NewChaos(policies.ChaosConfig{Enabled: true}),
+		"a chaos that makes an error": policies.NewChaos(policies.ChaosConfig{Enabled: true, ErrorRate: 1}),
+	} {
+		chain := middleware.NewChain("x", p)
+		if n := testing.AllocsPerRun(10_000, func() { _ = chain.Do(t.Context(), succeed) }); n != 0 {
+			t.Errorf("%s: %v allocations, want none", name, n)
+		}
+	}
+}
+
+// hash takes some microseconds, and allocates nothing.
+func hash(context.Context) error {
+	var block [8 << 10]byte
+	sha256.Sum256(block[:])
+	return nil
+}
+
+// Once it knows how long calls take, a deadline looks at each, and lets one that has time
+// enough through without an allocation.
+func TestADeadlineAllocatesNothing(t *testing.T) {
+	deadline := policies.NewDeadline(policies.DeadlineConfig{MinCalls: 1})
+	chain := middleware.NewChain("x", deadline)
+	for deadline.Usual() == 0 {
+		_ = chain.Do(t.Context(), hash)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+	defer cancel()
+	if n := testing.AllocsPerRun(10_000, func() { _ = chain.Do(ctx, hash) }); n != 0 || deadline.Usual() == 0 {
+		t.Errorf("%v allocations, want none; calls usually take %v", n, deadline.Usual())
+	}
+}
+
 // Retry, breaker and rate limit together allocate nothing. With a timeout around them
 // it is its context; and for an operation that waits for the context
 // to end, what the standard library allocates for that.
@@ -103,6 +155,16 @@ func TestWhatSeveralPoliciesAllocate(t *testing.T) {
 	}{{"three", three, succeed, 0}, {"four", four, succeed, 1}, {"four and Done", four, waits, 6}} {
 		if n := testing.AllocsPerRun(10_000, func() { _ = row.chain.Do(t.Context(), row.op) }); n != row.want {
 			t.Errorf("%s: %v allocations, want %v", row.name, n, row.want)
+		}
+	}
+}
+
+// A fallback that has nothing to do allocates nothing.
+func TestAFallbackAllocatesNothing(t *testing.T) {
+	chain := middleware.NewChain("x", policies.NewFallback(policies.FallbackConfig{}))
+	for name, op := range map[string]func(context.Context) error{"a success": succeed, "a failure without an alternative": fail} {
+		if n := testing.AllocsPerRun(10_000, func() { _ = chain.Do(t.Context(), op) }); n != 0 {
+			t.Errorf("%s: %v allocations, want none", name, n)
 		}
 	}
 }

@@ -11,6 +11,8 @@ import (
 
 // BenchmarkPolicies is what each policy adds to a call that it lets through.
 func BenchmarkPolicies(b *testing.B) {
+	disarmed := policies.NewChaos(policies.ChaosConfig{Enabled: true, ErrorRate: 1})
+	disarmed.Disarm()
 	for _, row := range []struct {
 		name   string
 		policy middleware.Policy
@@ -30,14 +32,46 @@ func BenchmarkPolicies(b *testing.B) {
 		{"breaker per key", policies.NewKeyed(policies.KeyedConfig{}, func(string) *policies.Breaker { return policies.NewBreaker(policies.BreakerConfig{}) })},
 		{"rate limit", policies.NewRateLimit(policies.RateLimitConfig{Rate: 1e9, Burst: 1e9})},
 		{"rate limit that pauses", policies.NewRateLimit(policies.RateLimitConfig{Rate: 1e9, Burst: 1e9, MaxPause: time.Minute})},
+		{"rate limit that adapts", policies.NewRateLimit(policies.RateLimitConfig{Rate: 1e9, Burst: 1e9, MinRate: 1})},
+		{"timeout that observes", policies.NewTimeout(policies.TimeoutConfig{ObserveOnly: true})},
+		{"deadline", policies.NewDeadline(policies.DeadlineConfig{})},
+		{"throttle", policies.NewThrottle(policies.ThrottleConfig{})},
+		{"chaos", policies.NewChaos(policies.ChaosConfig{Enabled: true, ErrorRate: 1e-300})},
+		{"chaos, disarmed", disarmed},
+		{"fallback", policies.NewFallback(policies.FallbackConfig{})},
 		{"bulkhead", policies.NewBulkhead(policies.BulkheadConfig{})},
 		{"bulkhead, until the result", policies.NewBulkhead(policies.BulkheadConfig{UntilResult: true})},
+		{"bulkhead, leases", policies.NewBulkhead(policies.BulkheadConfig{Lease: time.Minute})},
+		{"adaptive limit", policies.NewAdaptiveLimit(policies.AdaptiveLimitConfig{})},
 	} {
 		b.Run(row.name, func(b *testing.B) {
 			chain := middleware.NewChain("x", row.policy)
 			b.ReportAllocs()
 			for b.Loop() {
 				_ = chain.Do(b.Context(), succeed)
+			}
+		})
+	}
+}
+
+// BenchmarkDeadline is what it costs to look whether a call has time enough, and to refuse
+// one that has not. Calls that fail teach it nothing, so it goes on looking.
+func BenchmarkDeadline(b *testing.B) {
+	for _, row := range []struct {
+		name  string
+		limit time.Duration
+	}{{"time enough", time.Hour}, {"too little", -time.Hour}} {
+		b.Run(row.name, func(b *testing.B) {
+			deadline := policies.NewDeadline(policies.DeadlineConfig{MinCalls: 1})
+			chain := middleware.NewChain("x", deadline)
+			for deadline.Usual() == 0 {
+				_ = chain.Do(b.Context(), hash)
+			}
+			ctx, cancel := context.WithTimeout(b.Context(), row.limit)
+			defer cancel()
+			b.ReportAllocs()
+			for b.Loop() {
+				_ = chain.Do(ctx, fail)
 			}
 		})
 	}
@@ -94,6 +128,24 @@ func BenchmarkBulkhead(b *testing.B) {
 					_ = chain.Do(b.Context(), succeed)
 				}
 			})
+		})
+	}
+}
+
+// BenchmarkStale is what it costs to keep the last good value of each call, in turns of as
+// many keys as there are copies.
+func BenchmarkStale(b *testing.B) {
+	chain := middleware.NewChain("x", policies.NewFallback(policies.FallbackConfig{}))
+	value := func(context.Context) (int, error) { return 1, nil }
+	for name, shares := range map[string]bool{"alone": false, "single flight": true} {
+		b.Run(name, func(b *testing.B) {
+			stale := policies.NewStale[int, int](policies.StaleConfig{SingleFlight: shares})
+			b.ReportAllocs()
+			key := 0
+			for b.Loop() {
+				_, _ = stale.Call(b.Context(), chain, key, value)
+				key = (key + 1) % policies.DefaultStaleKeys
+			}
 		})
 	}
 }

@@ -43,12 +43,12 @@ import (
 // open the circuit, and asks it about probes and what they come to. Calls of a closed
 // breaker, and rejections of an open one, take no lock.
 type Breaker struct {
-	config BreakerConfig // complete
-	epoch  time.Time
-	home   atomic.Pointer[middleware.Chain] // for events that no call causes
-	gate   atomic.Pointer[gate]
+	epoch time.Time
+	home  atomic.Pointer[middleware.Chain] // for events that no call causes
+	gate  atomic.Pointer[gate]
 
 	mu      sync.Mutex
+	config  *settled                                   // for the next gate; the one that is has its own
 	machine *gobreaker.TwoStepCircuitBreaker[struct{}] // made when it is needed
 	cause   *origin                                    // of a transition, while it happens
 	waits   *backoff.ExponentialBackOff                // until the next probes, once some have failed
@@ -56,8 +56,9 @@ type Breaker struct {
 	check   *healthCheck
 	backlog *backlog
 
-	timed    bool // results need the time; never changes
 	observes bool
+	moving   bool // a new machine is brought into the state of the gate
+	renews   bool // the machine is to be made anew, for another SuccessThreshold
 	ended    bool // Close was called
 	checking bool // a health check runs
 	emits    bool // a goroutine is delivering events
@@ -68,14 +69,18 @@ type Breaker struct {
 // NewBreaker returns a closed Breaker. It panics if the settings are not valid.
 func NewBreaker(c BreakerConfig) *Breaker {
 	must(c.Validate())
-	b := &Breaker{config: c.complete(), epoch: time.Now()}
-	b.timed = b.config.SlowCall > 0 || b.config.Window > 0
-	b.gate.Store(b.newGate(Closed, &gate{}))
+	whole := c.settle()
+	b := &Breaker{config: whole, observes: whole.ObserveOnly, epoch: time.Now()}
+	state := Closed
+	if b.observes {
+		state = state.observe()
+	}
+	b.gate.Store(b.newGate(state, &gate{}))
 	return b
 }
 
 // Name returns the name of the policy.
-func (b *Breaker) Name() string { return b.config.Name }
+func (b *Breaker) Name() string { return b.gate.Load().config.Load().Name }
 
 // Attach makes c the chain whose observers hear of transitions that no call
 // causes, if it has any. Of several such chains it is the newest, which contains the
@@ -104,7 +109,7 @@ func (b *Breaker) Execute(ctx context.Context, next middleware.Next) error {
 		return b.ask(ctx, next, g, now)
 	}
 	var now int64
-	if b.config.SlowCall > 0 {
+	if g.config.Load().SlowCall > 0 {
 		if now = b.now(); b.judgeRunning(ctx, next, g, now) {
 			return b.ask(ctx, next, b.gate.Load(), b.now())
 		}
@@ -138,7 +143,7 @@ func (b *Breaker) pass(ctx context.Context, next middleware.Next, g *gate, began
 // count records the result of a call that did not just succeed, and opens the
 // circuit if it must.
 func (b *Breaker) count(ctx context.Context, next middleware.Next, g *gate, c *cohort, began int64, v middleware.Verdict, err error) {
-	failed := b.fails(v)
+	failed := g.config.Load().fails(v)
 	if !failed && v.Class != middleware.Success {
 		g.running.leave(c, false)
 		g.ignored.Add(1)
@@ -149,20 +154,21 @@ func (b *Breaker) count(ctx context.Context, next middleware.Next, g *gate, c *c
 
 // record notes a success or a failure in the gate that the call came through, and
 // returns why the circuit must open, or "".
-func (b *Breaker) record(g *gate, c *cohort, began int64, failed bool) (reason string) {
+func (b *Breaker) record(g *gate, of *cohort, began int64, failed bool) (reason string) {
 	var now int64
-	if b.timed {
+	c := g.config.Load()
+	if c.timed {
 		now = b.now()
 	}
-	slow := b.config.SlowCall > 0 && now-began > int64(b.config.SlowCall)
+	slow := c.SlowCall > 0 && now-began > int64(c.SlowCall)
 	if g.window != nil {
 		g.window.record(now, failed, slow)
 	}
 	if slow { // before the call itself, see tally
 		g.slow.Add(1)
 	}
-	g.running.leave(c, !failed)
-	if !failed && g.running.span > 0 {
+	g.running.leave(of, !failed)
+	if !failed && g.running.span.Load() > 0 {
 		g.successes.Add(1)
 	}
 	if failed {
@@ -171,26 +177,21 @@ func (b *Breaker) record(g *gate, c *cohort, began int64, failed bool) (reason s
 	switch {
 	case failed:
 		n := g.consecutive.Add(1)
-		if most := int64(b.config.FailureThreshold); most > 0 && n >= most {
+		if most := int64(c.FailureThreshold); most > 0 && n >= most {
 			return "consecutive_failures"
 		}
 	case g.consecutive.Load() != 0:
 		g.consecutive.Store(0)
 	}
 	if (failed || slow) && g.window != nil {
-		return b.judge(g, now)
+		return g.judge(now)
 	}
 	return ""
 }
 
-// fails reports whether a verdict counts as a failure.
-func (b *Breaker) fails(v middleware.Verdict) bool {
-	return v.Class == middleware.Failure || v.Class == middleware.Throttled && b.config.TripOnThrottle
-}
-
 // judge returns why the rates of the gate must open the circuit, or "".
-func (b *Breaker) judge(g *gate, now int64) string {
-	c, t := &b.config, g.window.tally(now)
+func (g *gate) judge(now int64) string {
+	c, t := g.config.Load(), g.window.tally(now)
 	late := int64(0)
 	if c.SlowCall > 0 {
 		late = g.running.begunBefore(now - int64(c.SlowCall))
@@ -218,10 +219,10 @@ func share(some, all int64) float64 {
 // judgeRunning opens the circuit if too many of the calls in flight are slow. It
 // reports whether it did.
 func (b *Breaker) judgeRunning(ctx context.Context, next middleware.Next, g *gate, now int64) bool {
-	if b.config.SlowCall == 0 || !g.running.due(now) {
+	if g.config.Load().SlowCall == 0 || !g.running.due(now) {
 		return false
 	}
-	reason := b.judge(g, now)
+	reason := g.judge(now)
 	if reason == "" {
 		return false
 	}
@@ -260,10 +261,10 @@ func (b *Breaker) ask(ctx context.Context, next middleware.Next, g *gate, now in
 // reject refuses a call, or lets it pass if the breaker only observes.
 func (b *Breaker) reject(ctx context.Context, next middleware.Next, g *gate, now int64) error {
 	if g.state.observed() {
-		b.announce(ctx, next, middleware.WouldReject, g.rejection(b.config.Name, now), g)
+		b.announce(ctx, next, middleware.WouldReject, g.rejection(now), g)
 		return next.Do(ctx)
 	}
-	r := g.refuse(next, b.config.Name, now)
+	r := g.refuse(next, now)
 	b.announce(ctx, next, middleware.Rejected, *r, g)
 	return r
 }
@@ -272,7 +273,7 @@ func (b *Breaker) reject(ctx context.Context, next middleware.Next, g *gate, now
 func (b *Breaker) announce(ctx context.Context, next middleware.Next, kind middleware.Kind, r middleware.Rejection, g *gate) {
 	if next.Chain().Observed() {
 		next.Emit(ctx, middleware.Event{
-			Kind: kind, Policy: r.Policy, Key: b.config.Key, Wait: r.RetryAfter, Reason: rejectedWord(r.Reason), Opener: g.openedBy(),
+			Kind: kind, Policy: r.Policy, Key: g.config.Load().Key, Wait: r.RetryAfter, Reason: rejectedWord(r.Reason), Opener: g.openedBy(),
 		})
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"time"
+
+	"github.com/tidegate-go/tidegate/middleware"
 )
 
 // Defaults of [BreakerConfig].
@@ -63,6 +65,9 @@ type BreakerConfig struct {
 
 	// TripOnThrottle makes Throttled verdicts count as failures.
 	TripOnThrottle bool
+
+	// ObserveOnly makes a breaker that only observes, as [Breaker.ObserveOnly] does.
+	ObserveOnly bool
 
 	// Timeout is how long the breaker is kept open with nothing let through.
 	// Zero means DefaultBreakerTimeout, or RecoveryTime if that is shorter.
@@ -189,6 +194,22 @@ func (c BreakerConfig) checkTimes(k *check) {
 		k.that(whole.RecoveryTime > whole.Timeout, "RecoveryTime", whole.RecoveryTime,
 			fmt.Sprintf("longer than Timeout, which is %s, to leave time for HealthCheck", whole.Timeout))
 	}
+}
+
+// A settled is what a breaker goes by: its settings, complete.
+type settled struct {
+	BreakerConfig
+	timed bool // results need the time
+}
+
+func (c BreakerConfig) settle() *settled {
+	whole := c.complete()
+	return &settled{BreakerConfig: whole, timed: whole.SlowCall > 0 || whole.Window > 0}
+}
+
+// fails reports whether a verdict counts as a failure.
+func (c *settled) fails(v middleware.Verdict) bool {
+	return v.Class == middleware.Failure || v.Class == middleware.Throttled && c.TripOnThrottle
 }
 
 // rates reports whether there is a limit to the share of calls of some kind.

@@ -82,7 +82,7 @@ func (b *Breaker) status(g *gate, now int64) BreakerStatus {
 		Opened:     g.opened,
 		Last:       g.last,
 	}
-	s.FailureRate, s.SlowRate = g.rates(&b.config, now)
+	s.FailureRate, s.SlowRate = g.rates(now)
 	if g.trace != nil {
 		if id := g.trace.Load(); id != nil {
 			s.Last.TraceID = *id
@@ -95,12 +95,12 @@ func (b *Breaker) status(g *gate, now int64) BreakerStatus {
 }
 
 // rates returns the shares of failures and of slow calls.
-func (g *gate) rates(c *BreakerConfig, now int64) (failure, slow float64) {
+func (g *gate) rates(now int64) (failure, slow float64) {
 	if !g.opened.IsZero() {
 		return g.failureRate, g.slowRate
 	}
 	n := g.counts(now)
-	if c.SlowCall > 0 && g.window != nil {
+	if c := g.config.Load(); c.SlowCall > 0 && g.window != nil {
 		late := g.running.begunBefore(now - int64(c.SlowCall))
 		slow = share(int64(n.Slow)+late, int64(n.Calls)+late)
 	}

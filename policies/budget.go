@@ -23,8 +23,9 @@ const maxBudgetRatio = 1000
 // BudgetConfig are the settings of a [Budget].
 type BudgetConfig struct {
 	// Ratio is how many further attempts there may be for each call, over the Window:
-	// 0.2 is one for each five calls. Zero means DefaultBudgetRatio. Negative switches the
-	// budget off: it bounds nothing.
+	// 0.2 is one for each five calls. What it adds must fit into what the dependency has to
+	// spare: one that is used to 93 % needs a ratio of 0.05 to get over an outage. Zero means
+	// DefaultBudgetRatio. Negative switches the budget off: it bounds nothing.
 	Ratio float64
 
 	// MinPerSecond is how many further attempts per second there may be whatever the
@@ -69,24 +70,27 @@ func (c BudgetConfig) Validate() error {
 // A Budget has no goroutine and nothing to stop. Make one with [NewBudget]; it is safe
 // for concurrent use.
 type Budget struct {
-	off    bool
-	ratio  float64
-	floor  float64 // further attempts in a window
-	period int64   // length of a bucket
-	epoch  time.Time
-	users  atomic.Int32 // policies
+	off   atomic.Bool
+	epoch time.Time
+	users atomic.Int32 // policies
 
 	calls atomic.Int64 // since the budget was made
 	first atomic.Int64 // of them, those before the newest bucket
 	until atomic.Int64 // when the newest bucket ends
 
-	mu      sync.Mutex
-	buckets [budgetBuckets + 1]load
-	newest  int64 // number of the bucket, counted from the epoch
-	settled int64 // of the calls, those that are or were in a bucket
-	window  load  // the sum of the buckets
+	mu       sync.Mutex
+	settings *budgetSettings
+	buckets  [budgetBuckets + 1]load
+	newest   int64 // number of the bucket, counted from the epoch
+	settled  int64 // of the calls, those that are or were in a bucket
+	window   load  // the sum of the buckets
+}
 
-	config      BudgetConfig // complete
+type budgetSettings struct {
+	BudgetConfig // complete
+
+	floor       float64 // further attempts in a window
+	period      int64   // length of a bucket
 	description description
 }
 
@@ -107,18 +111,8 @@ type load struct{ calls, extra int64 }
 // NewBudget returns a Budget. It panics if the settings are not valid.
 func NewBudget(c BudgetConfig) *Budget {
 	must(c.Validate())
-	c.Ratio = or(c.Ratio, DefaultBudgetRatio)
-	c.MinPerSecond = or(c.MinPerSecond, DefaultBudgetMinPerSecond)
-	c.Window = or(c.Window, DefaultBudgetWindow)
-	b := &Budget{
-		config: c,
-		off:    c.Ratio < 0,
-		ratio:  c.Ratio,
-		floor:  max(0, c.MinPerSecond*c.Window.Seconds()),
-		period: int64(c.Window-1)/budgetBuckets + 1,
-		epoch:  time.Now(),
-	}
-	b.until.Store(b.period)
+	b := &Budget{epoch: time.Now()}
+	b.set(c)
 	return b
 }
 
@@ -131,11 +125,16 @@ type BudgetStatus struct {
 
 // Status returns what the budget holds now. A budget that is off counts nothing.
 func (b *Budget) Status() BudgetStatus {
-	if b.off {
-		return BudgetStatus{Left: math.MaxInt}
-	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	return b.status()
+}
+
+// status is Status while the lock is held.
+func (b *Budget) status() BudgetStatus {
+	if b.off.Load() {
+		return BudgetStatus{Left: math.MaxInt}
+	}
 	b.advance(b.now(), b.calls.Load())
 	s := BudgetStatus{Calls: int(b.window.calls), Extra: int(b.window.extra), Left: math.MaxInt}
 	if most := b.most(); most < math.MaxInt {
@@ -147,25 +146,30 @@ func (b *Budget) Status() BudgetStatus {
 // report yields the report of the budget of a policy with that name. A budget that several
 // policies share is reported by each of them.
 func (b *Budget) report(name string, yield func(middleware.Report) bool) {
-	if b.off {
+	if b.off.Load() {
 		return
 	}
-	s := b.Status()
+	s, settings := b.snapshot()
 	readings := []middleware.Reading{{Name: "calls", Value: float64(s.Calls)}, {Name: "extra", Value: float64(s.Extra)}}
 	if s.Left < math.MaxInt {
 		readings = append(readings, middleware.Reading{Name: "left", Value: float64(s.Left)})
 	}
 	yield(middleware.Report{
 		Type: budgetType, Name: name, Readings: readings,
-		Settings: b.description.of(func() any { return b.config }),
+		Settings: settings.description.of(func() any { return settings.BudgetConfig }),
 	})
 }
 
-func (b *Budget) now() int64 { return int64(time.Since(b.epoch)) }
+// snapshot returns the status with the settings that it belongs to.
+func (b *Budget) snapshot() (BudgetStatus, *budgetSettings) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.status(), b.settings
+}
 
 // count counts a call.
 func (b *Budget) count() {
-	if b.off {
+	if b.off.Load() {
 		return
 	}
 	if n := b.calls.Add(1) - b.first.Load(); n <= busyCalls || n%lookEvery == 0 {
@@ -190,7 +194,7 @@ func (b *Budget) advance(now, calls int64) {
 	calls = max(calls, b.settled)
 	b.add(b.newest, load{calls: calls - b.settled})
 	b.settled = calls
-	n := now / b.period
+	n := now / b.settings.period
 	if n <= b.newest {
 		return
 	}
@@ -201,8 +205,7 @@ func (b *Budget) advance(now, calls int64) {
 		*old = load{}
 	}
 	b.newest = n
-	b.first.Store(calls)
-	b.until.Store((n + 1) * b.period)
+	b.start(calls)
 }
 
 func (b *Budget) bucket(n int64) *load { return &b.buckets[n%int64(len(b.buckets))] }
@@ -217,41 +220,49 @@ func (b *Budget) add(n int64, l load) {
 // most returns how many further attempts the window may hold. The lock is held.
 func (b *Budget) most() float64 {
 	const exact = 1 + 1e-12 // 0.29 * 100 is 28.999999999999996
-	return math.Floor(max(b.ratio*float64(b.window.calls), b.floor) * exact)
+	return math.Floor(max(b.settings.Ratio*float64(b.window.calls), b.settings.floor) * exact)
 }
 
-// take takes one further attempt, if there is one. The unit is for giveBack.
+// take takes one further attempt, if there is one. The unit, the time of that, is for
+// giveBack.
 func (b *Budget) take() (unit int64, ok bool) {
-	if b.off {
-		return 0, true
+	if b.off.Load() {
+		return untaken, true
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.advance(b.now(), b.calls.Load())
 	if float64(b.window.extra)+1 > b.most() {
-		return 0, false
+		return untaken, false
 	}
 	b.add(b.newest, load{extra: 1})
-	return b.newest, true
+	return b.newest * b.settings.period, true
 }
 
+// untaken is the unit of an attempt that no budget bounds.
+const untaken int64 = -1
+
 // giveBack puts a unit back that was taken for an attempt which did not begin: into the
-// bucket that it came from, so that no other is cheapened.
+// bucket that it came from, so that no other is cheapened. If the buckets are others by now it is
+// the nearest older one that has any.
 func (b *Budget) giveBack(unit int64) {
-	if b.off {
+	if unit == untaken || b.off.Load() {
 		return
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.advance(b.now(), b.calls.Load())
-	if b.newest-unit <= budgetBuckets {
-		b.add(unit, load{extra: -1})
+	for n := unit / b.settings.period; n >= max(0, b.newest-budgetBuckets); n-- {
+		if b.bucket(n).extra > 0 {
+			b.add(n, load{extra: -1})
+			return
+		}
 	}
 }
 
 // idle reports whether a new budget would be in the same state.
 func (b *Budget) idle() bool {
-	if b.off {
+	if b.off.Load() {
 		return true
 	}
 	b.mu.Lock()
@@ -268,8 +279,9 @@ type spender struct {
 
 // A standing is whether a spender is the first in a chain that has its budget.
 type standing struct {
-	chain *middleware.Chain
-	first bool
+	chain    *middleware.Chain
+	revision uint64
+	first    bool
 }
 
 // join makes the spender a user of b, or of a budget with the defaults.
@@ -281,6 +293,13 @@ func (s *spender) join(b *Budget) {
 	b.users.Add(1)
 }
 
+// keeps returns an error if b is not the budget that the policy has, and would keep.
+func (s *spender) keeps(b *Budget, config string) error {
+	k := check{config: config}
+	k.that(b == nil || b == s.budget, "Budget", "another one", "nil or the Budget of the policy, whose settings Budget.Apply changes")
+	return k.err()
+}
+
 // Budget returns the budget of the policy: the one from its settings, or its own.
 func (s *spender) Budget() *Budget { return s.budget }
 
@@ -288,16 +307,16 @@ func (s *spender) spending() *spender { return s }
 
 // count counts a call, unless somebody else does. It is asked by each call, and looks
 // around only if there can be somebody else.
-func (s *spender) count(ctx context.Context, chain *middleware.Chain) {
-	if b := s.budget; b.users.Load() == 1 || !b.off && s.firstIn(chain) && middleware.Attempt(ctx) == 1 {
+func (s *spender) count(ctx context.Context, next middleware.Next) {
+	if b := s.budget; b.users.Load() == 1 || !b.off.Load() && s.firstIn(next.Chain()) && next.Attempt(ctx) == 1 {
 		b.count()
 	}
 }
 
 func (s *spender) firstIn(chain *middleware.Chain) bool {
-	last := s.last.Load()
-	if last == nil || last.chain != chain {
-		last = &standing{chain: chain, first: s.leads(chain)}
+	last, revision := s.last.Load(), chain.Revision() // before it is looked at
+	if last == nil || last.chain != chain || last.revision != revision {
+		last = &standing{chain: chain, revision: revision, first: s.leads(chain)}
 		s.last.Store(last)
 	}
 	return last.first

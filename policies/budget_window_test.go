@@ -48,7 +48,7 @@ func TestABudgetHoldsWhatAListHolds(t *testing.T) {
 						if len(units) > 0 && random.IntN(3) == 0 {
 							i := random.IntN(len(units))
 							b.giveBack(units[i])
-							if at := slices.Index(extras, units[i]); at >= 0 {
+							if at := slices.Index(extras, units[i]/b.settings.period); at >= 0 {
 								extras = slices.Delete(extras, at, at+1)
 							}
 							units = slices.Delete(units, i, i+1)

@@ -36,6 +36,23 @@ func TestABulkheadTakesNoLock(t *testing.T) {
 	}
 }
 
+// An AdaptiveLimit takes none either, before the end of a window.
+func TestAnAdaptiveLimitTakesNoLock(t *testing.T) {
+	for _, until := range []bool{false, true} {
+		l := NewAdaptiveLimit(AdaptiveLimitConfig{Initial: 1, Window: time.Hour, UntilResult: until})
+		chain := middleware.NewChain("x", l)
+		l.mu.Lock()
+		for range 20 {
+			err := chain.Do(t.Context(), func(context.Context) error { return chain.Do(t.Context(), nothing) })
+			if !errors.Is(err, middleware.ErrConcurrencyLimited) || l.Status().Limit != 1 || !l.idle() {
+				t.Errorf("got %v, and then %+v", err, l.Status())
+			}
+		}
+		l.Reports(func(middleware.Report) bool { return true })
+		l.mu.Unlock()
+	}
+}
+
 // What has changed by the time that a call has the lock counts: it takes a place that has
 // become free, and is refused when the queue has become full.
 func TestThingsChangeBeforeACallHasTheLock(t *testing.T) {
@@ -51,7 +68,7 @@ func TestThingsChangeBeforeACallHasTheLock(t *testing.T) {
 		b := NewBulkhead(BulkheadConfig{MaxConcurrent: 1, MaxQueue: 1})
 		b.state.Store(row.state)
 		chain := middleware.NewChain("x", middleware.PolicyFunc(func(ctx context.Context, next middleware.Next) error {
-			if err := b.wait(ctx, next); err != nil {
+			if placed, err := b.wait(ctx, caller{next: next}); !placed {
 				return err
 			}
 			return next.DoThen(ctx, b.release)
@@ -68,11 +85,24 @@ func TestThingsChangeBeforeACallHasTheLock(t *testing.T) {
 	}
 }
 
+// Where somebody waits nobody else enters, although a place is free for the moment in which it
+// is handed over.
+func TestNobodyEntersWhereSomebodyWaits(t *testing.T) {
+	b := NewBulkhead(BulkheadConfig{MaxConcurrent: 5, MaxQueue: 1})
+	for _, state := range []uint64{oneWaiter, oneWaiter + 4, 3*oneWaiter + 1} {
+		b.state.Store(state)
+		if seen, entered := b.enter(b.rules.Load()); entered || seen != state {
+			t.Errorf("state %#x: entered %v", state, entered)
+		}
+	}
+}
+
 // handOver gives the place of the call that runs to the first that waits, with the lock
 // held, and returns that call.
 func handOver(b *Bulkhead) *waiter {
-	w := b.first
-	b.remove(w)
+	w := b.queue.first
+	b.queue.remove(w)
+	b.state.Add(^(oneWaiter - 1))
 	close(w.ready)
 	return w
 }

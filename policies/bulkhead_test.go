@@ -526,8 +526,12 @@ func queueing(c policies.BulkheadConfig, visits []visit) []visited {
 				running--
 				continue
 			}
-			begin(queue[0], e.at)
-			queue = queue[1:]
+			at := 0
+			if c.Order == policies.LIFO {
+				at = len(queue) - 1
+			}
+			begin(queue[at], e.at)
+			queue = slices.Delete(queue, at, at+1)
 		case 1:
 			if at := slices.Index(queue, e.i); at >= 0 {
 				queue = slices.Delete(queue, at, at+1)
@@ -557,7 +561,7 @@ func TestABulkheadIsAQueue(t *testing.T) {
 	kinds := map[error]int{}
 	for seed := range uint64(60) {
 		dice := rand.New(rand.NewPCG(seed, 2))
-		c := policies.BulkheadConfig{MaxConcurrent: 1 + dice.IntN(4), MaxQueue: 1 + dice.IntN(6), MaxWait: time.Second}
+		c := policies.BulkheadConfig{MaxConcurrent: 1 + dice.IntN(4), MaxQueue: 1 + dice.IntN(6), MaxWait: time.Second, Order: policies.QueueOrder(seed % 2)}
 		visits := make([]visit, 60)
 		for i := range visits {
 			visits[i] = visit{

@@ -89,10 +89,10 @@ func (g *gate) inherit(old *gate) {
 // whose failure opened it again. It takes no lock.
 func (b *Breaker) Reports(yield func(middleware.Report) bool) {
 	g, now := b.gate.Load(), b.now()
-	s := b.status(g, now)
+	s, c := b.status(g, now), &g.config.Load().BreakerConfig
 	yield(middleware.Report{
-		Type: breakerType, Name: b.config.Name, Key: b.config.Key,
-		Settings: b.description.of(func() any { return b.config }),
+		Type: breakerType, Name: c.Name, Key: c.Key,
+		Settings: b.description.of(func() any { return *c }),
 		Readings: []middleware.Reading{
 			{Name: "failure_rate", Value: s.FailureRate},
 			{Name: "slow_rate", Value: s.SlowRate},

@@ -14,19 +14,30 @@
 //
 // What they do:
 //
+//   - [Fallback] does something else, which the call says, in place of what failed.
 //   - [Timeout] limits how long a call takes, or an attempt.
+//   - [Throttle] sheds calls to a dependency that refuses many, the least important first.
 //   - [Retry] repeats what failed.
 //   - [Hedge] runs a call beside itself that takes long, and takes what comes first.
 //   - [Breaker] stops calls to a dependency that fails.
-//   - [RateLimit] lets calls begin at a bounded rate.
+//   - [Deadline] refuses a call that has less time left than calls usually take.
+//   - [RateLimit] lets calls begin at a bounded rate, which may follow the dependency.
 //   - [Bulkhead] lets a bounded number of calls run at the same time.
+//   - [AdaptiveLimit] does so, and finds the number by how long calls take.
+//   - [Chaos] disturbs calls, to see whether a program bears it.
 //   - [Keyed] makes one of any of them for each key.
 //
-// A [Budget] is no policy: it bounds the load that retries and hedges add.
+// A [Budget] is no policy: it bounds the load that retries and hedges add. Nor are [Stale],
+// which has the last good value for a Fallback, and [Flight], which makes one call of many
+// that are the same.
 //
-// The order that is right for most chains, outermost first: Timeout for the whole
-// call, Retry, Hedge, Breaker, RateLimit, Bulkhead, Timeout for each attempt. Retry outside
+// The order that is right for most chains, outermost first: that of the list. Retry outside
 // the breaker lets the breaker count every attempt, and ends the retries when it
 // opens. A call that waits for its turn at the rate limit takes no place in the
-// bulkhead meanwhile, and neither wait counts against the time of the attempt.
+// bulkhead meanwhile, and neither wait counts against the time of the attempt, for which a
+// second Timeout stands innermost. [middleware.Chain.Check] finds orders and settings
+// that cannot be meant, [middleware.Chain.Explain] says what a chain comes to.
+//
+// Most policies have a method Apply, which changes the settings while calls run, and a
+// setting ObserveOnly, with which they decide and report and refuse nothing.
 package policies

@@ -16,6 +16,8 @@ import (
 // it counts.
 type gate struct {
 	state      State
+	passes     atomic.Bool // calls need not ask
+	config     atomic.Pointer[settled]
 	generation uint64
 	begin      int64 // by the breaker's clock
 	since      time.Time
@@ -24,8 +26,7 @@ type gate struct {
 	opened     time.Time               // the beginning of the outage
 	earlier    *earlier                // nil of the first generation
 
-	passes atomic.Bool  // calls need not ask
-	hold   atomic.Int64 // until then no call need ask
+	hold atomic.Int64 // until then no call need ask
 
 	counters
 	window      window // nil: only consecutive failures count
@@ -64,23 +65,20 @@ func (g *gate) ramp(now int64) float64 {
 	return first + (1-first)*float64(now-g.begin)/float64(g.until-g.begin)
 }
 
-// admits decides about one call during a ramp. The fractional parts of the multiples
-// of the golden ratio are spread evenly (Weyl's theorem; Knuth, The Art of Computer
-// Programming, volume 3, section 6.4), so the calls that pass are, too.
+// admits decides about one call during a ramp.
 func (g *gate) admits(now int64) bool {
 	share := g.ramp(now)
 	if share >= 1 {
 		g.passes.Store(true)
 		return true
 	}
-	const golden = 0x9E3779B97F4A7C15 // 2^64 divided by the golden ratio
-	return float64(g.ramped.Add(1)*golden)/(1<<64) < share
+	return evenly(g.ramped.Add(1)) < share
 }
 
 // rejection returns why a call is rejected, and how long until calls are let through
 // if that is known.
-func (g *gate) rejection(policy string, now int64) middleware.Rejection {
-	r := middleware.Rejection{Policy: policy, Reason: middleware.ErrOpen}
+func (g *gate) rejection(now int64) middleware.Rejection {
+	r := middleware.Rejection{Policy: g.config.Load().Name, Reason: middleware.ErrOpen}
 	switch g.state.plain() {
 	case HalfOpen:
 		r.Reason = middleware.ErrTooManyProbes
@@ -108,15 +106,15 @@ func (r *refusal) fits(c *middleware.Chain, now int64) bool {
 // it may have to do so very often, so an error is used again for a millisecond, or
 // the thousandth part of the whole time if that is less: RetryAfter is never too
 // short, and too long by no more than that.
-func (g *gate) refuse(next middleware.Next, policy string, now int64) *middleware.Rejection {
+func (g *gate) refuse(next middleware.Next, now int64) *middleware.Rejection {
 	if r := g.refusal.Load(); r != nil && r.fits(next.Chain(), now) {
 		return r.err
 	}
-	return g.newRefusal(next, policy, now)
+	return g.newRefusal(next, now)
 }
 
-func (g *gate) newRefusal(next middleware.Next, policy string, now int64) *middleware.Rejection {
-	err := g.rejection(policy, now)
+func (g *gate) newRefusal(next middleware.Next, now int64) *middleware.Rejection {
+	err := g.rejection(now)
 	err.Chain = next.Chain().Name()
 	r := &refusal{chain: next.Chain(), err: &err, from: now, to: forever}
 	if g.until != forever {

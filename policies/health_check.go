@@ -22,7 +22,7 @@ type healthCheck struct {
 
 // startCheck begins the checks of an open gate. The lock is held.
 func (b *Breaker) startCheck(g *gate) {
-	c := &b.config
+	c := b.config
 	first := max(c.Timeout, min(b.cause.after, c.MaxRecoveryTime))
 	if c.HealthCheck == nil || b.ended || later(g.begin, int64(first)) >= g.until {
 		return
@@ -58,9 +58,13 @@ func (h *healthCheck) run() {
 			h.tell(err, time.Since(began)) // before the next check, or the transition, may come
 		}
 	}()
-	ctx, cancel := context.WithTimeout(h.ctx, min(b.config.HealthInterval, time.Duration(h.gate.until-b.now())))
+	c := h.config()
+	ctx, cancel := context.WithTimeout(h.ctx, min(c.HealthInterval, time.Duration(h.gate.until-b.now())))
 	defer cancel()
-	if err = b.config.HealthCheck(ctx); err == nil {
+	if c.HealthCheck == nil { // it was taken away just now
+		return
+	}
+	if err = c.HealthCheck(ctx); err == nil {
 		err = ctx.Err() // it came too late
 	}
 }
@@ -104,20 +108,20 @@ func (h *healthCheck) end(err error) {
 // held.
 func (h *healthCheck) again() {
 	b := h.breaker
-	if later(b.now(), int64(b.config.HealthInterval)) < h.gate.until {
-		h.timer.Reset(b.config.HealthInterval)
+	if wait := h.config().HealthInterval; later(b.now(), int64(wait)) < h.gate.until {
+		h.timer.Reset(wait)
 	}
 }
 
 // tell emits the event of a check that took so long.
 func (h *healthCheck) tell(err error, took time.Duration) {
-	b, kind := h.breaker, middleware.HealthCheckPassed
+	b, c, kind := h.breaker, h.config(), middleware.HealthCheckPassed
 	if err != nil {
 		kind = middleware.HealthCheckFailed
 	}
 	h.quietly(func() {
 		b.home.Load().Emit(context.Background(), middleware.Event{
-			Kind: kind, Policy: b.config.Name, Key: b.config.Key, Wait: took, Err: err, Opener: h.gate.openedBy(),
+			Kind: kind, Policy: c.Name, Key: c.Key, Wait: took, Err: err, Opener: h.gate.openedBy(),
 		})
 	})
 }
@@ -140,3 +144,7 @@ func (b *Breaker) Close() error {
 	b.check = nil
 	return nil
 }
+
+// config returns the settings in force. They have a health check, or had one when the
+// checks began.
+func (h *healthCheck) config() *settled { return h.gate.config.Load() }

@@ -2,6 +2,8 @@ package policies
 
 import (
 	"context"
+	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/tidegate-go/tidegate/middleware"
@@ -97,13 +99,16 @@ func (c HedgeConfig) Validate() error {
 type Hedge struct {
 	spender
 
-	name    string
-	delay   time.Duration
-	latency *latency // nil with a fixed delay
-	most    int
-	when    func(ctx context.Context) bool
-	entry   *middleware.Chain
+	name     string
+	settings atomic.Pointer[hedgeSettings]
+	entry    *middleware.Chain
+}
 
+type hedgeSettings struct {
+	HedgeConfig // complete
+
+	anyCall     bool     // When is not that of the operation
+	latency     *latency // nil with a fixed delay
 	description description
 }
 
@@ -112,19 +117,50 @@ func NewHedge(c HedgeConfig) *Hedge {
 	must(c.Validate())
 	h := &Hedge{
 		name:  or(c.Name, "hedge"),
-		delay: c.Delay,
-		most:  or(c.MaxHedges, DefaultMaxHedges),
-		when:  c.When,
 		entry: middleware.NewChain("", middleware.PolicyFunc(hold), middleware.PolicyFunc(enter)),
 	}
-	if h.delay == 0 {
-		h.latency = newLatency(or(c.Quantile, DefaultHedgeQuantile), or(c.MinCalls, DefaultHedgeMinCalls))
-	}
-	if h.when == nil {
-		h.when = func(ctx context.Context) bool { return middleware.OperationOf(ctx).Idempotent }
-	}
 	h.join(c.Budget)
+	h.set(c)
 	return h
+}
+
+// Apply changes the settings, except for the Name and the Budget, which must be nil or the
+// one that the Hedge has: to change that, use [Budget.Apply]. The durations that have been
+// observed are kept, unless the new delay is a fixed one. Apply returns the error of
+// Validate and then changes nothing. Calls in flight go on as they began, and do not
+// count for another Quantile or MinCalls. Apply is safe for concurrent use.
+func (h *Hedge) Apply(c HedgeConfig) error {
+	if err := errors.Join(c.Validate(), h.keeps(c.Budget, "HedgeConfig")); err != nil {
+		return err
+	}
+	h.set(c)
+	return nil
+}
+
+func (h *Hedge) set(c HedgeConfig) {
+	c.MaxHedges = or(c.MaxHedges, DefaultMaxHedges)
+	c.Budget = h.budget
+	anyCall := c.When != nil
+	if !anyCall {
+		c.When = func(ctx context.Context) bool { return middleware.OperationOf(ctx).Idempotent }
+	}
+	if c.Delay == 0 {
+		c.Quantile, c.MinCalls = or(c.Quantile, DefaultHedgeQuantile), or(c.MinCalls, DefaultHedgeMinCalls)
+	}
+	for {
+		before := h.settings.Load()
+		s := &hedgeSettings{HedgeConfig: c, anyCall: anyCall}
+		switch {
+		case c.Delay > 0:
+		case before == nil || before.latency == nil:
+			s.latency = newLatency(c.Quantile, c.MinCalls)
+		default:
+			s.latency = before.latency.with(c.Quantile, c.MinCalls)
+		}
+		if h.settings.CompareAndSwap(before, s) {
+			return
+		}
+	}
 }
 
 // Name returns the name of the policy.
@@ -132,26 +168,23 @@ func (h *Hedge) Name() string { return h.name }
 
 // Delay returns after how long a call is run again, or zero while too few calls have
 // been observed to know.
-func (h *Hedge) Delay() time.Duration {
-	if h.latency == nil {
-		return h.delay
+func (h *Hedge) Delay() time.Duration { return h.settings.Load().delay() }
+
+func (s *hedgeSettings) delay() time.Duration {
+	if s.latency == nil {
+		return s.Delay
 	}
-	return h.latency.value()
+	return s.latency.value()
 }
 
 // Reports implements [middleware.Reporter]. It yields a report of the type "hedge", with the
 // reading delay (seconds, 0 while it is not known), and one of its [Budget].
 func (h *Hedge) Reports(yield func(middleware.Report) bool) {
+	s := h.settings.Load()
 	r := middleware.Report{
 		Type: hedgeType, Name: h.name,
-		Settings: h.description.of(func() any {
-			c := HedgeConfig{Delay: h.delay, MaxHedges: h.most, When: h.when, Budget: h.budget}
-			if h.latency != nil {
-				c.Quantile, c.MinCalls = h.latency.quantile, int(h.latency.least)
-			}
-			return c
-		}),
-		Readings: []middleware.Reading{{Name: "delay", Value: h.Delay().Seconds()}},
+		Settings: s.description.of(func() any { return s.HedgeConfig }),
+		Readings: []middleware.Reading{{Name: "delay", Value: s.delay().Seconds()}},
 	}
 	if yield(r) {
 		h.budget.report(h.name, yield)
@@ -160,28 +193,32 @@ func (h *Hedge) Reports(yield func(middleware.Report) bool) {
 
 // Execute implements [middleware.Policy].
 func (h *Hedge) Execute(ctx context.Context, next middleware.Next) error {
-	if middleware.Attempt(ctx) == 1 {
-		h.count(ctx, next.Chain())
+	if next.Attempt(ctx) == 1 {
+		h.count(ctx, next)
 	}
-	if !h.when(ctx) {
+	s := h.settings.Load()
+	if !s.When(ctx) {
 		return next.Do(ctx)
 	}
-	began, delay := time.Now(), h.Delay()
+	began, delay := time.Now(), s.delay()
 	var err error
 	if delay == 0 {
 		err = next.Do(ctx)
 	} else {
-		c := &hedging{Hedge: h, began: began, delay: delay}
+		c := &hedging{Hedge: h, began: began, delay: delay, most: s.MaxHedges}
 		err = next.Beside(ctx, middleware.PolicyFunc(func(ctx context.Context, next middleware.Next) error {
 			c.ctx, c.next = ctx, next
 			return c.do()
 		}))
 	}
-	if h.latency != nil && middleware.VerdictOf(err).Class == middleware.Success {
-		h.latency.observe(time.Since(began))
+	if s.latency != nil && middleware.VerdictOf(err).Class == middleware.Success {
+		s.latency.observe(time.Since(began))
 	}
 	return err
 }
 
 // idle reports whether a new Hedge would be in the same state.
-func (h *Hedge) idle() bool { return h.latency == nil || h.latency.idle() }
+func (h *Hedge) idle() bool {
+	l := h.settings.Load().latency
+	return l == nil || l.idle()
+}

@@ -19,6 +19,7 @@ type hedging struct {
 	next  middleware.Next
 	began time.Time
 	delay time.Duration
+	most  int // further runs
 
 	mu       sync.Mutex
 	changed  sync.Cond
@@ -75,7 +76,11 @@ func weigh(err error, v middleware.Verdict) weight {
 // do makes the first run, and waits for the others if it has to.
 func (c *hedging) do() error {
 	c.changed.L = &c.mu
-	first := c.newRun(c.ctx, middleware.Attempt(c.ctx))
+	attempt := c.next.Attempt(c.ctx)
+	if attempt != middleware.Attempt(c.ctx) { // of another call, which this one is part of
+		c.ctx = c.next.WithHedge(c.ctx, attempt)
+	}
+	first := c.newRun(c.ctx, attempt)
 	c.runs, c.running = []*run{first}, 1
 	c.startTimer()
 	defer func() {
@@ -149,7 +154,7 @@ func (c *hedging) hedge() {
 	if !ok {
 		return
 	}
-	r := c.newRun(middleware.WithAttempt(c.ctx, attempt), attempt)
+	r := c.newRun(c.next.WithHedge(c.ctx, attempt), attempt)
 	defer r.finish()
 	r.after = time.Since(c.began)
 	if r.unit, r.paid = c.budget.take(); r.paid {

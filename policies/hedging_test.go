@@ -19,7 +19,7 @@ func TestACallLeavesNoTimer(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			h := NewHedge(HedgeConfig{Delay: time.Second, MaxHedges: 2})
-			c := &hedging{Hedge: h, ctx: t.Context(), began: time.Now(), delay: h.delay}
+			c := &hedging{Hedge: h, ctx: t.Context(), began: time.Now(), delay: h.Delay(), most: 2}
 			_ = middleware.NewChain("x", middleware.PolicyFunc(func(_ context.Context, next middleware.Next) error {
 				defer func() { _ = recover() }()
 				c.next = next

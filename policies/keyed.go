@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"hash/maphash"
-	"io"
 	"iter"
 	"maps"
 	"slices"
@@ -61,10 +60,10 @@ func (c KeyedConfig) Validate() error {
 //
 // The number of keys is bounded. Keys that are idle are dropped, but never one whose
 // calls are in flight, nor a [Breaker] that is not closed or that somebody has set by
-// hand, nor a [RateLimit] that is not full or that pauses, nor a [Bulkhead] in use, nor a
-// [Retry] or [Hedge] whose own [Budget] holds anything. A call whose result is streamed is in
-// flight until that has been read or closed. When Max keys are there, further ones share the
-// policy of OverflowKey. A host that is gone for good keeps its open breaker and its place,
+// hand, nor a [RateLimit] that is not full or that pauses, nor a [Bulkhead] or an
+// [AdaptiveLimit] in use, nor a [Retry] or [Hedge] whose own [Budget] holds anything. A call
+// whose result is streamed is in flight until that has been read or closed. When Max keys
+// are there, further ones share the policy of OverflowKey. A host that is gone for good keeps its open breaker and its place,
 // so do not let outsiders choose the keys: one who names enough hosts that fail fills it.
 //
 // Give Keyed policies, not chains, if observers are to hear of them: a chain has its
@@ -83,6 +82,9 @@ type Keyed[P middleware.Policy] struct {
 	overflow *keyEntry[P]
 	home     *middleware.Chain // for policies to come, see Attach
 	closed   bool
+	change   func(key string, policy P) // the newest, see Change
+	changes  atomic.Int64
+	sample   middleware.Policy // for plans, see PlanAs; nil: none
 
 	description description
 }
@@ -133,7 +135,11 @@ func (k *Keyed[P]) Reports(yield func(middleware.Report) bool) {
 	all := k.snapshot()
 	r := middleware.Report{
 		Type: keyedType, Name: k.config.Name,
-		Settings: k.description.of(func() any { return k.config }),
+		Settings: k.description.of(func() any {
+			k.mu.Lock()
+			defer k.mu.Unlock()
+			return k.config
+		}),
 		Readings: []middleware.Reading{{Name: "keys", Value: float64(len(all))}},
 	}
 	if !yield(r) {
@@ -201,53 +207,6 @@ func (k *Keyed[P]) snapshot() map[string]P {
 	return all
 }
 
-// Attach tells the policies of all keys of the chain. Those to come are told of the
-// newest chain that has observers.
-func (k *Keyed[P]) Attach(c *middleware.Chain) {
-	k.mu.Lock()
-	if c.Observed() {
-		k.home = c
-	}
-	k.mu.Unlock()
-	for _, p := range k.snapshot() {
-		attach(p, c)
-	}
-}
-
-func attach(p middleware.Policy, c *middleware.Chain) {
-	if a, ok := p.(middleware.Attacher); ok {
-		a.Attach(c)
-	}
-}
-
-// Close closes the policies of all keys that have a method Close, those of keys to come
-// too, and returns the errors, joined.
-func (k *Keyed[P]) Close() error {
-	k.mu.Lock()
-	k.closed = true
-	k.mu.Unlock()
-	var errs []error
-	for _, p := range k.snapshot() {
-		errs = append(errs, closePolicy(p))
-	}
-	return errors.Join(errs...)
-}
-
-func closePolicy(p middleware.Policy) error {
-	switch p := p.(type) {
-	case io.Closer:
-		return p.Close()
-	case *middleware.Chain:
-		var errs []error
-		for _, p := range p.Policies() {
-			errs = append(errs, closePolicy(p))
-		}
-		return errors.Join(errs...)
-	default:
-		return nil
-	}
-}
-
 func (k *Keyed[P]) shard(key string) *keyShard[P] {
 	return &k.shards[maphash.String(k.seed, key)%uint64(len(k.shards))]
 }
@@ -261,7 +220,7 @@ func (k *Keyed[P]) enter(key string) *keyEntry[P] {
 	if key == OverflowKey || !k.room() {
 		return k.enterOverflow()
 	}
-	there := k.settle(newKeyEntry(k.make(key)), func(e *keyEntry[P]) *keyEntry[P] {
+	there := k.settle(key, func(e *keyEntry[P]) *keyEntry[P] {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if first := s.entries[key]; first != nil {
@@ -286,20 +245,29 @@ func (k *Keyed[P]) enter(key string) *keyEntry[P] {
 // settle puts a new entry in its place, unless add says that somebody else was
 // first or that there is no room, and returns the one that is there, if any, with one
 // more call in flight.
-func (k *Keyed[P]) settle(e *keyEntry[P], add func(*keyEntry[P]) *keyEntry[P]) *keyEntry[P] {
+func (k *Keyed[P]) settle(key string, add func(*keyEntry[P]) *keyEntry[P]) *keyEntry[P] {
+	changes := k.changes.Load()
+	e := newKeyEntry(k.make(key))
 	k.mu.Lock()
 	there := add(e)
 	if there != nil {
 		there.enter()
 	}
 	home, closed := k.home, k.closed
+	change, changes := k.changedSince(changes)
 	k.mu.Unlock()
 	done := false
 	defer func() {
-		if !done && there != nil { // Attach or Close panicked
+		if !done && there != nil { // a change, Attach or Close panicked
 			there.leave()
 		}
 	}()
+	for there == e && change != nil { // it was made before the change
+		change(key, e.policy)
+		k.mu.Lock()
+		change, changes = k.changedSince(changes)
+		k.mu.Unlock()
+	}
 	for there == e && home != nil {
 		attach(e.policy, home)
 		k.mu.Lock()
@@ -398,7 +366,7 @@ func (k *Keyed[P]) enterOverflow() *keyEntry[P] {
 	if e != nil {
 		return e
 	}
-	return k.settle(newKeyEntry(k.make(OverflowKey)), func(e *keyEntry[P]) *keyEntry[P] {
+	return k.settle(OverflowKey, func(e *keyEntry[P]) *keyEntry[P] {
 		if k.overflow == nil {
 			k.overflow = e
 		}

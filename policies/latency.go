@@ -86,6 +86,18 @@ func (l *latency) value() time.Duration {
 	return time.Duration(l.current(l.now()).estimate.Load())
 }
 
+// retuned returns an estimate of another quantile of the same calls. l observes no calls
+// any more from then on.
+func (l *latency) retuned(quantile float64, least int) *latency {
+	to := &latency{quantile: quantile, least: int64(least), epoch: l.epoch}
+	h := l.current(l.now())
+	to.newest.Store(h)
+	h.estimate.Store(0) // should there be too few calls now
+	h.due.Store(0)
+	to.estimate(h)
+	return to
+}
+
 // estimate makes the estimate of h anew.
 func (l *latency) estimate(h *histogram) {
 	var counts [durations]uint64
@@ -111,6 +123,35 @@ func (l *latency) estimate(h *histogram) {
 	}
 }
 
+// with returns a latency that knows the same calls, and estimates another quantile from
+// as many of them.
+func (l *latency) with(quantile float64, least int) *latency {
+	if quantile == l.quantile && int64(least) == l.least {
+		return l
+	}
+	h := l.current(l.now())
+	copied := &latency{quantile: quantile, least: int64(least), epoch: l.epoch}
+	newest := h.copy()
+	if older := h.older.Load(); older != nil {
+		newest.older.Store(older.copy())
+	}
+	copied.newest.Store(newest)
+	copied.estimate(newest)
+	return copied
+}
+
+// copy returns a histogram of the same durations, without an estimate. Calls that are counted
+// meanwhile may be missing.
+func (h *histogram) copy() *histogram {
+	c := &histogram{begin: h.begin, before: h.before}
+	for i := range h.counts {
+		n := h.counts[i].Load()
+		c.counts[i].Store(n)
+		c.total.Add(int64(n))
+	}
+	return c
+}
+
 // idle reports whether no call is known.
 func (l *latency) idle() bool {
 	h := l.current(l.now())
@@ -128,6 +169,14 @@ func durationBucket(d time.Duration) int {
 	}
 	sub := int(d>>(n-1-subBits)) & (1<<subBits - 1)
 	return 1 + (n-1-lowestBits)<<subBits + sub
+}
+
+// atLeast returns what a duration whose bucket has that end is at least.
+func atLeast(end time.Duration) time.Duration {
+	if i := durationBucket(end - 1); i > 0 {
+		return durationEnd(i - 1)
+	}
+	return 0
 }
 
 // durationEnd returns the end of a bucket: what is in it is shorter.

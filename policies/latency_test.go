@@ -1,6 +1,7 @@
 package policies
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -8,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/tidegate-go/tidegate/middleware"
 )
 
 // The estimate is above the exact quantile, by a sixteenth of it at the most.
@@ -139,6 +142,20 @@ func TestTheEstimateIsKnownWithTheLastCallThatItNeeds(t *testing.T) {
 		}
 		if l.value() == 0 {
 			t.Error("there is no estimate after 1000 calls")
+		}
+	})
+}
+
+// A Deadline is like a new one when it knows of no call any more.
+func TestAnIdleDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := NewDeadline(DeadlineConfig{})
+		before := p.idle()
+		_ = middleware.NewChain("x", p).Do(t.Context(), func(context.Context) error { return nil })
+		during := p.idle()
+		time.Sleep(2 * time.Duration(latencySpan))
+		if !before || during || !p.idle() {
+			t.Errorf("idle before a call, after it, and a minute later: %t, %t, %t", before, during, p.idle())
 		}
 	})
 }

@@ -18,7 +18,7 @@ import (
 type limitedContext struct {
 	parent   context.Context
 	deadline time.Time
-	timeout  *Timeout
+	timeout  *timeoutSettings
 	chain    *middleware.Chain
 
 	state     atomic.Int32
@@ -53,7 +53,7 @@ func (i *innerContext) end(cause error) {
 
 // do runs the rest of the chain under the limit.
 func (c *limitedContext) do(next middleware.Next) error {
-	switch c.timeout.scope {
+	switch c.timeout.Scope {
 	case EachRead:
 		r := &reading{limit: (*limit)(c)}
 		defer c.lift()
@@ -94,7 +94,7 @@ func (c *limitedContext) end() {
 		return
 	}
 	c.chain.Emit(c.parent, middleware.Event{
-		Kind: middleware.TimedOut, Policy: c.timeout.name, Wait: c.timeout.limit,
+		Kind: middleware.TimedOut, Policy: c.timeout.Name, Wait: c.timeout.Limit,
 		Attempt: middleware.Attempt(c.parent), Reason: "stream", Err: c.cause.Load(),
 	})
 }
@@ -104,7 +104,7 @@ func (c *limitedContext) expire() { c.expireFrom(0) }
 // expireFrom lets the limit pass, if the state is still the one given.
 func (c *limitedContext) expireFrom(state int32) {
 	c.cause.CompareAndSwap(nil, &middleware.Rejection{
-		Chain: c.chain.Name(), Policy: c.timeout.name, Reason: middleware.ErrTimeout,
+		Chain: c.chain.Name(), Policy: c.timeout.Name, Reason: middleware.ErrTimeout,
 	})
 	if c.state.CompareAndSwap(state, state|expired) {
 		c.enforce()

@@ -17,11 +17,15 @@ var errFailed, errIgnored = errors.New("failed"), errors.New("ignored")
 // circuit, and of probes.
 func (b *Breaker) newMachine() *gobreaker.TwoStepCircuitBreaker[struct{}] {
 	return gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
-		MaxRequests:   uint32(b.config.SuccessThreshold),
-		Timeout:       machineTimeout,
-		ReadyToTrip:   func(gobreaker.Counts) bool { return true },
-		IsExcluded:    func(err error) bool { return err == errIgnored },
-		OnStateChange: func(_ string, _, to gobreaker.State) { b.move(stateOf(to)) },
+		MaxRequests: uint32(b.config.SuccessThreshold),
+		Timeout:     machineTimeout,
+		ReadyToTrip: func(gobreaker.Counts) bool { return true },
+		IsExcluded:  func(err error) bool { return err == errIgnored },
+		OnStateChange: func(_ string, _, to gobreaker.State) {
+			if !b.moving {
+				b.move(stateOf(to))
+			}
+		},
 	})
 }
 
@@ -63,4 +67,24 @@ func (b *Breaker) drive(by *origin, do func()) {
 	b.cause = by
 	do()
 	b.cause = nil
+	b.renew()
+}
+
+// renew makes the machine anew when another SuccessThreshold is in force, in the state
+// that it is in. Half-open it waits for what the probes come to. The lock is held.
+func (b *Breaker) renew() {
+	state := b.gate.Load().state.plain()
+	if !b.renews || state == HalfOpen {
+		return
+	}
+	b.renews, b.machine = false, nil
+	if state != Open {
+		return
+	}
+	b.machine = b.newMachine()
+	b.moving = true // the gate is open already
+	if done, err := b.machine.Allow(); err == nil {
+		done(errFailed)
+	}
+	b.moving = false
 }

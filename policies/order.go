@@ -26,11 +26,12 @@ func (b *Breaker) ObserveOnly() {
 }
 
 // Release ends what ForceOpen, ForceClose, Disable and ObserveOnly have begun: the
-// breaker is closed and counts from zero. Without one of them it does nothing.
+// breaker is closed and counts from zero. Without one of them it does nothing. A breaker
+// that only observes by its settings goes on observing.
 func (b *Breaker) Release() {
 	b.mu.Lock()
-	if b.gate.Load().state > HalfOpen {
-		b.observes = false
+	if state := b.gate.Load().state; state > HalfOpen && (!b.config.ObserveOnly || !state.observed()) {
+		b.observes = b.config.ObserveOnly
 		b.restart(Closed, "released")
 	}
 	b.mu.Unlock()
@@ -43,7 +44,7 @@ func (b *Breaker) Reset() { b.order(Closed, "reset") }
 
 func (b *Breaker) order(to State, reason string) {
 	b.mu.Lock()
-	b.observes = b.observes && to == Closed
+	b.observes = b.observes && to == Closed || b.config.ObserveOnly
 	b.restart(to, reason)
 	b.mu.Unlock()
 	b.deliver()

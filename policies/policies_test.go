@@ -30,6 +30,28 @@ func TestPoliciesConform(t *testing.T) {
 		"rate limit that pauses": func() middleware.Policy {
 			return policies.NewRateLimit(policies.RateLimitConfig{Rate: 10, Burst: 3, MaxPause: time.Second})
 		},
+		"rate limit that adapts": func() middleware.Policy {
+			return policies.NewRateLimit(policies.RateLimitConfig{Rate: 10, Burst: 3, MinRate: 1})
+		},
+		"rate limit that observes": func() middleware.Policy {
+			return policies.NewRateLimit(policies.RateLimitConfig{Rate: 10, Burst: 3, ObserveOnly: true})
+		},
+		"timeout that observes": func() middleware.Policy {
+			return policies.NewTimeout(policies.TimeoutConfig{Limit: time.Second, ObserveOnly: true})
+		},
+		"timeout that observes streams": func() middleware.Policy {
+			return policies.NewTimeout(policies.TimeoutConfig{Limit: time.Second, Scope: policies.UntilEnd, ObserveOnly: true})
+		},
+		"timeout that observes reads": func() middleware.Policy {
+			return policies.NewTimeout(policies.TimeoutConfig{Limit: time.Second, Scope: policies.EachRead, ObserveOnly: true})
+		},
+		"chaos": func() middleware.Policy { return policies.NewChaos(policies.ChaosConfig{Enabled: true}) },
+		"chaos that delays": func() middleware.Policy {
+			return policies.NewChaos(policies.ChaosConfig{Enabled: true, LatencyRate: 1, Latency: time.Second})
+		},
+		"chaos that cuts late": func() middleware.Policy {
+			return policies.NewChaos(policies.ChaosConfig{Enabled: true, CutRate: 1, CutAfter: 48 * time.Hour})
+		},
 		"bulkhead": func() middleware.Policy {
 			return policies.NewBulkhead(policies.BulkheadConfig{MaxConcurrent: 2})
 		},
@@ -38,6 +60,21 @@ func TestPoliciesConform(t *testing.T) {
 		},
 		"bulkhead until the result": func() middleware.Policy {
 			return policies.NewBulkhead(policies.BulkheadConfig{MaxConcurrent: 1, MaxQueue: 3, UntilResult: true})
+		},
+		"bulkhead, last come, first served": func() middleware.Policy {
+			return policies.NewBulkhead(policies.BulkheadConfig{MaxConcurrent: 1, MaxQueue: 3, Order: policies.LIFO})
+		},
+		"bulkhead with leases": func() middleware.Policy {
+			return policies.NewBulkhead(policies.BulkheadConfig{MaxConcurrent: 1, MaxQueue: 3, Lease: time.Hour})
+		},
+		"bulkhead that observes": func() middleware.Policy {
+			return policies.NewBulkhead(policies.BulkheadConfig{MaxConcurrent: 1, ObserveOnly: true})
+		},
+		"adaptive limit": func() middleware.Policy {
+			return policies.NewAdaptiveLimit(policies.AdaptiveLimitConfig{Initial: 2, MinCalls: 1})
+		},
+		"adaptive limit that waits": func() middleware.Policy {
+			return policies.NewAdaptiveLimit(policies.AdaptiveLimitConfig{Algorithm: policies.Vegas, Initial: 1, MaxQueue: 3, UntilResult: true})
 		},
 		"keyed": func() middleware.Policy {
 			return policies.NewKeyed(policies.KeyedConfig{}, func(string) *policies.Bulkhead { return policies.NewBulkhead(policies.BulkheadConfig{}) })
@@ -54,6 +91,7 @@ func TestPoliciesConform(t *testing.T) {
 				policies.NewBreaker(policies.BreakerConfig{}),
 				policies.NewRateLimit(policies.RateLimitConfig{}),
 				policies.NewBulkhead(policies.BulkheadConfig{}),
+				policies.NewAdaptiveLimit(policies.AdaptiveLimitConfig{}),
 				policies.NewTimeout(policies.TimeoutConfig{Name: "attempt"}),
 			)
 		},
@@ -140,6 +178,48 @@ func TestValidateNamesTheSetting(t *testing.T) {
 			"policies: RateLimitConfig.MaxWait is -1ns: it must be 0 (reject at once) or a positive duration"},
 		{"max pause", policies.RateLimitConfig{MaxPause: -1},
 			"policies: RateLimitConfig.MaxPause is -1ns: it must be 0 (no pause) or a positive duration"},
+		{"a rate that adapts", policies.RateLimitConfig{MinRate: 100, Decrease: 0.999, Recovery: 1}, ""},
+		{"a least rate above the rate", policies.RateLimitConfig{Rate: 2, MinRate: 3},
+			"policies: RateLimitConfig.MinRate is 3: it must be at most Rate, which is 2"},
+		{"a least rate above the default", policies.RateLimitConfig{MinRate: 101},
+			"policies: RateLimitConfig.MinRate is 101: it must be at most Rate, which is 100"},
+		{"a least rate that is no number", policies.RateLimitConfig{MinRate: math.NaN()},
+			"policies: RateLimitConfig.MinRate is NaN: it must be above 0, or 0 for a rate that stays"},
+		{"negative least rate, no decrease", policies.RateLimitConfig{MinRate: -1, Decrease: 1, Recovery: -1},
+			"policies: RateLimitConfig.MinRate is -1: it must be above 0, or 0 for a rate that stays\n" +
+				"policies: RateLimitConfig.Decrease is 1: it must be above 0 and below 1, or 0 for the default\n" +
+				"policies: RateLimitConfig.Recovery is -1ns: it must be a positive duration, or 0 for the default"},
+		{"what an adaptive rate needs, without one", policies.RateLimitConfig{Decrease: 0.5, Recovery: time.Second},
+			"policies: RateLimitConfig.Decrease is 0.5: it must be 0 without MinRate\n" +
+				"policies: RateLimitConfig.Recovery is 1s: it must be 0 without MinRate"},
+		{"nested attempts", policies.RetryConfig{NestedAttempts: 3}, ""},
+		{"negative nested attempts", policies.RetryConfig{NestedAttempts: -1},
+			"policies: RetryConfig.NestedAttempts is -1: it must be between 1 and 2147483647, or 0 for the default"},
+		{"more nested attempts than attempts", policies.RetryConfig{Attempts: 1, NestedAttempts: 2},
+			"policies: RetryConfig.NestedAttempts is 2: it must be at most Attempts, which is 1"},
+		{"more nested attempts than the default", policies.RetryConfig{NestedAttempts: 4},
+			"policies: RetryConfig.NestedAttempts is 4: it must be at most Attempts, which is 3"},
+		{"a chaos", policies.ChaosConfig{Enabled: true}, ""},
+		{"a chaos that spares nobody", policies.ChaosConfig{
+			Enabled: true, LatencyRate: 1, Latency: 1, ErrorRate: 0.7, HangRate: 0.2, CutRate: 0.1, For: time.Hour,
+		}, ""},
+		{"a chaos that nobody meant", policies.ChaosConfig{},
+			"policies: ChaosConfig.Enabled is false: it must be true, since a Chaos disturbs calls on purpose; where that is not meant, leave it out"},
+		{"rates of a chaos", policies.ChaosConfig{Enabled: true, LatencyRate: -1, ErrorRate: 1.5, OutcomeRate: math.NaN(), HangRate: -0.1, CutRate: math.Inf(1)},
+			"policies: ChaosConfig.LatencyRate is -1: it must be between 0 and 1\n" +
+				"policies: ChaosConfig.ErrorRate is 1.5: it must be between 0 and 1\n" +
+				"policies: ChaosConfig.OutcomeRate is NaN: it must be between 0 and 1\n" +
+				"policies: ChaosConfig.HangRate is -0.1: it must be between 0 and 1\n" +
+				"policies: ChaosConfig.CutRate is +Inf: it must be between 0 and 1"},
+		{"more than all calls", policies.ChaosConfig{Enabled: true, ErrorRate: 0.5, HangRate: 0.6},
+			"policies: ChaosConfig.ErrorRate is 0.5: it must be at most 1 together with OutcomeRate, HangRate and CutRate"},
+		{"a chaos without what it is about", policies.ChaosConfig{Enabled: true, LatencyRate: 1, OutcomeRate: 1},
+			"policies: ChaosConfig.Latency is 0s: it must be a positive duration with LatencyRate\n" +
+				"policies: ChaosConfig.Outcome is nil: it must be set with OutcomeRate"},
+		{"negative times of a chaos", policies.ChaosConfig{Enabled: true, For: -1, Latency: -2, CutAfter: -3},
+			"policies: ChaosConfig.For is -1ns: it must be a positive duration, or 0 for until Disarm\n" +
+				"policies: ChaosConfig.Latency is -2ns: it must be a positive duration\n" +
+				"policies: ChaosConfig.CutAfter is -3ns: it must be 0 (at once) or a positive duration"},
 		{"zero bulkhead", policies.BulkheadConfig{}, ""},
 		{"a queue alone", policies.BulkheadConfig{MaxQueue: math.MaxInt32}, ""},
 		{"a bulkhead", policies.BulkheadConfig{MaxConcurrent: 1, MaxQueue: 1, MaxWait: 1, UntilResult: true}, ""},
@@ -151,6 +231,54 @@ func TestValidateNamesTheSetting(t *testing.T) {
 			"policies: BulkheadConfig.MaxWait is -1ns: it must be a positive duration, or 0 for the default"},
 		{"a wait without a queue", policies.BulkheadConfig{MaxWait: time.Second},
 			"policies: BulkheadConfig.MaxWait is 1s: it must be 0 without MaxQueue"},
+		{"a bulkhead with everything", policies.BulkheadConfig{MaxQueue: 1, Order: policies.LIFO, Lease: 1, ObserveOnly: true}, ""},
+		{"order of a queue", policies.BulkheadConfig{Order: 2},
+			"policies: BulkheadConfig.Order is 2: it must be FIFO or LIFO"},
+		{"negative lease of a place", policies.BulkheadConfig{Lease: -1},
+			"policies: BulkheadConfig.Lease is -1ns: it must be a positive duration, or 0 for ever"},
+		{"zero adaptive limit", policies.AdaptiveLimitConfig{}, ""},
+		{"a gradient with everything", policies.AdaptiveLimitConfig{
+			Initial: 5, Min: 5, Max: 5, Window: 1, MinCalls: 1, Tolerance: 1, Decrease: 0.1, MaxQueue: 1, MaxWait: 1, Order: policies.LIFO}, ""},
+		{"an aimd that knows slow calls", policies.AdaptiveLimitConfig{Algorithm: policies.AIMD, SlowCall: 1}, ""},
+		{"a large minimum alone", policies.AdaptiveLimitConfig{Min: 1000}, ""},
+		{"a large beginning alone", policies.AdaptiveLimitConfig{Initial: 1000}, ""},
+		{"a small maximum alone", policies.AdaptiveLimitConfig{Max: 1}, ""},
+		{"algorithm", policies.AdaptiveLimitConfig{Algorithm: 3},
+			"policies: AdaptiveLimitConfig.Algorithm is 3: it must be Gradient, Vegas or AIMD"},
+		{"negative limits", policies.AdaptiveLimitConfig{Initial: -1, Min: -2, Max: -3, MinCalls: -4, Window: -5},
+			"policies: AdaptiveLimitConfig.Initial is -1: it must be between 1 and 2147483647, or 0 for the default\n" +
+				"policies: AdaptiveLimitConfig.Min is -2: it must be between 1 and 2147483647, or 0 for the default\n" +
+				"policies: AdaptiveLimitConfig.Max is -3: it must be between 1 and 2147483647, or 0 for the default\n" +
+				"policies: AdaptiveLimitConfig.Window is -5ns: it must be a positive duration, or 0 for the default\n" +
+				"policies: AdaptiveLimitConfig.MinCalls is -4: it must be between 1 and 2147483647, or 0 for the default"},
+		{"a maximum below the minimum", policies.AdaptiveLimitConfig{Initial: 7, Min: 5, Max: 4},
+			"policies: AdaptiveLimitConfig.Max is 4: it must be at least Min, which is 5"},
+		{"a beginning above the maximum", policies.AdaptiveLimitConfig{Initial: 7, Max: 4},
+			"policies: AdaptiveLimitConfig.Initial is 7: it must be between Min and Max, which are 1 and 4"},
+		{"a beginning below the minimum", policies.AdaptiveLimitConfig{Initial: 7, Min: 8},
+			"policies: AdaptiveLimitConfig.Initial is 7: it must be between Min and Max, which are 8 and 200"},
+		{"tolerance", policies.AdaptiveLimitConfig{Tolerance: 0.9},
+			"policies: AdaptiveLimitConfig.Tolerance is 0.9: it must be 1 or more, or 0 for the default"},
+		{"infinite tolerance", policies.AdaptiveLimitConfig{Tolerance: math.Inf(1)},
+			"policies: AdaptiveLimitConfig.Tolerance is +Inf: it must be 1 or more, or 0 for the default"},
+		{"tolerance that is no number", policies.AdaptiveLimitConfig{Tolerance: math.NaN()},
+			"policies: AdaptiveLimitConfig.Tolerance is NaN: it must be 1 or more, or 0 for the default"},
+		{"tolerance of what has none", policies.AdaptiveLimitConfig{Algorithm: policies.Vegas, Tolerance: 2},
+			"policies: AdaptiveLimitConfig.Tolerance is 2: it must be 0 without Gradient"},
+		{"slow calls of what does not count them", policies.AdaptiveLimitConfig{SlowCall: 1},
+			"policies: AdaptiveLimitConfig.SlowCall is 1ns: it must be 0 without AIMD"},
+		{"negative slow call of an aimd", policies.AdaptiveLimitConfig{Algorithm: policies.AIMD, SlowCall: -1},
+			"policies: AdaptiveLimitConfig.SlowCall is -1ns: it must be a positive duration, or 0 for none"},
+		{"decrease", policies.AdaptiveLimitConfig{Decrease: 1},
+			"policies: AdaptiveLimitConfig.Decrease is 1: it must be above 0 and below 1, or 0 for the default"},
+		{"decrease that is no number", policies.AdaptiveLimitConfig{Decrease: math.NaN()},
+			"policies: AdaptiveLimitConfig.Decrease is NaN: it must be above 0 and below 1, or 0 for the default"},
+		{"the queue of a limit", policies.AdaptiveLimitConfig{MaxQueue: -1, MaxWait: -1, Order: 2},
+			"policies: AdaptiveLimitConfig.MaxQueue is -1: it must be between 1 and 2147483647, or 0 for none\n" +
+				"policies: AdaptiveLimitConfig.MaxWait is -1ns: it must be a positive duration, or 0 for the default\n" +
+				"policies: AdaptiveLimitConfig.Order is 2: it must be FIFO or LIFO"},
+		{"a wait without the queue of a limit", policies.AdaptiveLimitConfig{MaxWait: time.Second},
+			"policies: AdaptiveLimitConfig.MaxWait is 1s: it must be 0 without MaxQueue"},
 		{"threshold", policies.BreakerConfig{FailureThreshold: math.MinInt},
 			"policies: BreakerConfig.FailureThreshold is -9223372036854775808: it must be between 1 and 2147483647, or 0 for the default"},
 		{"recovery below timeout", policies.BreakerConfig{Timeout: time.Minute, RecoveryTime: time.Second},
@@ -318,8 +446,12 @@ func construct(config any) {
 		policies.NewRetry(c)
 	case policies.RateLimitConfig:
 		policies.NewRateLimit(c)
+	case policies.ChaosConfig:
+		policies.NewChaos(c)
 	case policies.BulkheadConfig:
 		policies.NewBulkhead(c)
+	case policies.AdaptiveLimitConfig:
+		policies.NewAdaptiveLimit(c)
 	case policies.BreakerConfig:
 		policies.NewBreaker(c)
 	case policies.BudgetConfig:

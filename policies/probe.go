@@ -71,9 +71,9 @@ func (b *Breaker) end(p *probe, result error) {
 func (b *Breaker) try(ctx context.Context, next middleware.Next, p *probe) (err error) {
 	by := origin{ctx: ctx, chain: next.Chain()}
 	result := errIgnored // should an observer panic
-	c := p.gate.running.enter(p.began)
+	cohort, c := p.gate.running.enter(p.began), p.gate.config.Load()
 	defer func() {
-		p.gate.running.leave(c, result == nil)
+		p.gate.running.leave(cohort, result == nil)
 		b.settle(p, by, result)
 	}()
 	b.deliver()
@@ -82,10 +82,10 @@ func (b *Breaker) try(ctx context.Context, next middleware.Next, p *probe) (err 
 	v := middleware.VerdictOf(err)
 	by.err, by.after = err, v.After
 	switch {
-	case b.fails(v):
+	case c.fails(v):
 	case v.Class != middleware.Success:
 		result = errIgnored
-	case b.config.SlowCall > 0 && b.now()-p.began > int64(b.config.SlowCall):
+	case c.SlowCall > 0 && b.now()-p.began > int64(c.SlowCall):
 		by.reason = "probe_slow"
 	default:
 		result, by.reason = nil, "probe_succeeded"

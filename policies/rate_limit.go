@@ -2,6 +2,7 @@ package policies
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -14,6 +15,12 @@ import (
 
 // DefaultRate is the rate of a [RateLimit] that sets none, in calls per second.
 const DefaultRate = 100.0
+
+// Defaults of a [RateLimit] with a MinRate.
+const (
+	DefaultRateDecrease = 0.7
+	DefaultRateRecovery = 30 * time.Second
+)
 
 // RateLimitConfig are the settings of a [RateLimit].
 type RateLimitConfig struct {
@@ -35,6 +42,22 @@ type RateLimitConfig struct {
 	// by asking for fewer and says when to come back (over HTTP: 429 with Retry-After).
 	// When it asks for more, the pause is MaxPause. Zero means no pause.
 	MaxPause time.Duration
+
+	// MinRate makes the rate adapt to the dependency, between MinRate and Rate: a verdict
+	// Throttled multiplies it by Decrease, and without one it grows back, from MinRate to
+	// Rate in Recovery. It may not be above Rate. Zero means that the rate stays.
+	MinRate float64
+
+	// Decrease is above 0 and below 1. Zero means DefaultRateDecrease. It needs a MinRate.
+	Decrease float64
+
+	// Recovery is how long the rate takes to grow from MinRate to Rate. Zero means
+	// DefaultRateRecovery. It needs a MinRate.
+	Recovery time.Duration
+
+	// ObserveOnly refuses nothing and holds nothing back: a call that would be refused or
+	// would wait passes, with the event [middleware.WouldReject].
+	ObserveOnly bool
 }
 
 // Validate returns a *SettingError for each setting outside its range.
@@ -44,7 +67,27 @@ func (c RateLimitConfig) Validate() error {
 	k.count("Burst", c.Burst)
 	k.that(c.MaxWait >= 0, "MaxWait", c.MaxWait, "0 (reject at once) or a positive duration")
 	k.that(c.MaxPause >= 0, "MaxPause", c.MaxPause, "0 (no pause) or a positive duration")
+	k.that(c.MinRate >= 0, "MinRate", c.MinRate, "above 0, or 0 for a rate that stays")
+	if most := or(c.Rate, DefaultRate); most > 0 {
+		k.that(c.MinRate <= most || math.IsNaN(c.MinRate), "MinRate", c.MinRate, fmt.Sprintf("at most Rate, which is %v", most))
+	}
+	if c.MinRate == 0 {
+		k.that(c.Decrease == 0, "Decrease", c.Decrease, "0 without MinRate")
+		k.that(c.Recovery == 0, "Recovery", c.Recovery, "0 without MinRate")
+	} else {
+		k.that(c.Decrease >= 0 && c.Decrease < 1, "Decrease", c.Decrease, "above 0 and below 1, or 0 for the default")
+		k.duration("Recovery", c.Recovery)
+	}
 	return k.err()
+}
+
+func (c RateLimitConfig) complete() RateLimitConfig {
+	c.Rate = or(c.Rate, DefaultRate)
+	c.Burst = or(c.Burst, int(math.Ceil(c.Rate)))
+	if c.MinRate > 0 {
+		c.Decrease, c.Recovery = or(c.Decrease, DefaultRateDecrease), or(c.Recovery, DefaultRateRecovery)
+	}
+	return c
 }
 
 // A RateLimit lets calls begin at a bounded rate. A call beyond it waits for at
@@ -62,15 +105,29 @@ func (c RateLimitConfig) Validate() error {
 // passed, counted from the end of the call. Several pauses last until the latest end of
 // them. A call that comes meanwhile gets a turn after the pause; one whose turn comes
 // meanwhile gets a new one, behind those. For both MaxWait is as always.
+//
+// With MinRate the rate follows the dependency. A call that ends with the verdict Throttled
+// multiplies it by Decrease, and takes away the turns that were saved up for a burst. What
+// had begun before that does not do it again, so that many calls refused together count as
+// one. From then on the rate grows by the same amount in each second. The events
+// [middleware.LimitChanged] tell of a rate that has become another by more than a
+// twentieth ("throttled"), and when it is whole again ("recovered"). Additive increase and
+// multiplicative decrease are from Chiu and Jain, "Analysis of the Increase and Decrease
+// Algorithms for Congestion Avoidance in Computer Networks", 1989; to decrease once for all
+// that was under way is the recovery of TCP NewReno, RFC 6582.
 type RateLimit struct {
 	name     string
-	maxWait  time.Duration
-	maxPause time.Duration
+	settings atomic.Pointer[rateSettings]
 	limiter  *rate.Limiter
 	epoch    time.Time
 	resume   atomic.Int64 // when the pause ends, since epoch in nanoseconds; 0: there is none
 	waiting  atomic.Int32
 	mu       sync.Mutex // makes a reservation and its cancellation one step
+	adaption adaption
+}
+
+type rateSettings struct {
+	RateLimitConfig // complete
 
 	description description
 }
@@ -78,57 +135,91 @@ type RateLimit struct {
 // NewRateLimit returns a RateLimit. It panics if the settings are not valid.
 func NewRateLimit(c RateLimitConfig) *RateLimit {
 	must(c.Validate())
-	r := or(c.Rate, DefaultRate)
-	return &RateLimit{
-		name:     or(c.Name, "rate_limit"),
-		maxWait:  c.MaxWait,
-		maxPause: c.MaxPause,
-		limiter:  rate.NewLimiter(rate.Limit(r), or(c.Burst, int(math.Ceil(r)))),
-		epoch:    time.Now(),
+	c = c.complete()
+	r := &RateLimit{
+		name:    or(c.Name, "rate_limit"),
+		limiter: rate.NewLimiter(rate.Limit(c.Rate), c.Burst),
+		epoch:   time.Now(),
 	}
+	r.adaption.begin(c.Rate)
+	r.settings.Store(&rateSettings{RateLimitConfig: c})
+	return r
+}
+
+// Apply changes the settings, except for the Name. It returns the error of Validate and then
+// changes nothing. The turns that are left, those that calls wait for, a pause and, as far as
+// it is between MinRate and Rate, a lower rate stay as they are. Apply is safe for concurrent
+// use.
+func (r *RateLimit) Apply(c RateLimitConfig) error {
+	if err := c.Validate(); err != nil {
+		return err
+	}
+	c = c.complete()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.adapt(c, time.Now())
+	r.settings.Store(&rateSettings{RateLimitConfig: c})
+	return nil
 }
 
 // Name returns the name of the policy.
 func (r *RateLimit) Name() string { return r.name }
 
 // Reports implements [middleware.Reporter]. Its type is "rate_limit". The readings are tokens,
-// how many calls may begin at once (negative: so many have been promised a turn), and
-// pause, how many seconds are left of one.
+// how many calls may begin at once (negative: so many have been promised a turn), pause, how
+// many seconds are left of one, and rate, how many calls per second may begin just now.
 func (r *RateLimit) Reports(yield func(middleware.Report) bool) {
 	now := time.Now()
+	s := r.settings.Load()
 	yield(middleware.Report{
 		Type: rateLimitType, Name: r.name, Waiting: int(r.waiting.Load()),
-		Settings: r.description.of(func() any {
-			return RateLimitConfig{
-				Rate: float64(r.limiter.Limit()), Burst: r.limiter.Burst(), MaxWait: r.maxWait, MaxPause: r.maxPause,
-			}
-		}),
+		Settings: s.description.of(func() any { return s.RateLimitConfig }),
 		Readings: []middleware.Reading{
 			{Name: "tokens", Value: r.limiter.TokensAt(now)},
 			{Name: "pause", Value: r.pauses(now).Seconds()},
+			{Name: "rate", Value: r.rate(now)},
 		},
 	})
 }
 
 // Execute implements [middleware.Policy].
 func (r *RateLimit) Execute(ctx context.Context, next middleware.Next) error {
-	if r.resume.Load() != 0 || !r.limiter.Allow() { // a pause that begins in between comes too late
+	now := time.Now()
+	if r.adaption.due(now.Sub(r.epoch)) {
+		r.recover(ctx, next)
+	}
+	decreases := r.adaption.decreases.Load()
+	if r.resume.Load() != 0 || !r.limiter.AllowN(now, 1) { // a pause that begins in between comes too late
 		if err := r.wait(ctx, next); err != nil {
 			return err
 		}
+		decreases = r.adaption.decreases.Load()
 	}
 	err := next.Do(ctx)
-	if err != nil && r.maxPause > 0 {
-		if v := middleware.VerdictOf(err); v.Class == middleware.Throttled && v.After > 0 {
-			r.pause(min(v.After, r.maxPause))
+	if err != nil {
+		if v := middleware.VerdictOf(err); v.Class == middleware.Throttled {
+			r.throttled(ctx, next, v.After, decreases)
 		}
 	}
 	return err
 }
 
-// idle reports whether all turns are there and nothing pauses, as in a new RateLimit.
+// throttled hears that the dependency asks for fewer calls, by one that began after so many
+// decreases.
+func (r *RateLimit) throttled(ctx context.Context, next middleware.Next, after time.Duration, decreases uint32) {
+	s := r.settings.Load()
+	if s.MaxPause > 0 && after > 0 {
+		r.pause(min(after, s.MaxPause))
+	}
+	if s.MinRate > 0 {
+		r.decrease(ctx, next, decreases)
+	}
+}
+
+// idle reports whether all turns are there, nothing pauses and the rate is whole, as in a new
+// RateLimit.
 func (r *RateLimit) idle() bool {
-	return r.pauses(time.Now()) == 0 && r.limiter.Tokens() >= float64(r.limiter.Burst())
+	return r.pauses(time.Now()) == 0 && r.adaption.next.Load() == whole && r.limiter.Tokens() >= float64(r.limiter.Burst())
 }
 
 // pause stops all calls for d from now on.
@@ -162,10 +253,15 @@ func (r *RateLimit) pauses(now time.Time) time.Duration {
 // wait returns nil when the turn of the call has come. One that comes during a pause,
 // which has begun meanwhile, is lost.
 func (r *RateLimit) wait(ctx context.Context, next middleware.Next) error {
+	s := r.settings.Load()
 	why := "rate"
 	var waited time.Duration
 	for {
-		t, refused := r.reserve(ctx, r.maxWait-waited)
+		t, refused := r.reserve(ctx, s.MaxWait-waited)
+		if s.ObserveOnly {
+			r.observe(ctx, next, t, refused)
+			return nil
+		}
 		if refused != nil {
 			next.Emit(ctx, middleware.Event{Kind: middleware.Rejected, Policy: r.name, Wait: t.wait, Reason: rejectedWord(refused)})
 			return next.Reject(middleware.Rejection{Policy: r.name, Reason: refused, RetryAfter: t.wait})
@@ -186,6 +282,21 @@ func (r *RateLimit) wait(ctx context.Context, next middleware.Next) error {
 		next.Emit(ctx, middleware.Event{Kind: middleware.Waited, Policy: r.name, Wait: waited, Reason: why})
 	}
 	return nil
+}
+
+// observe says what would have happened to a call that passes. A turn that it would have waited
+// for is taken.
+func (r *RateLimit) observe(ctx context.Context, next middleware.Next, t turn, refused error) {
+	e := middleware.Event{Kind: middleware.WouldReject, Policy: r.name, Wait: t.wait, Reason: "rate"}
+	switch {
+	case refused != nil:
+		e.Reason = rejectedWord(refused)
+	case t.wait == 0:
+		return
+	case t.paused:
+		e.Reason = "pause"
+	}
+	next.Emit(ctx, e)
 }
 
 // sleep waits for d and reports whether the context lasted that long.

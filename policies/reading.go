@@ -28,7 +28,7 @@ func (r *reading) turn(begin bool) {
 	}
 	r.readers++
 	r.begun = time.Now()
-	switch most := r.timeout.limit; {
+	switch most := r.timeout.Limit; {
 	case r.armed || r.ended:
 		return
 	case r.timer == nil:
@@ -53,7 +53,7 @@ func (r *reading) silent() bool {
 	if r.readers == 0 || r.ended {
 		return false
 	}
-	left := r.timeout.limit - time.Since(r.begun)
+	left := r.timeout.Limit - time.Since(r.begun)
 	if left > 0 {
 		r.timer.Reset(left)
 		r.armed = true

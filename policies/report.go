@@ -1,6 +1,7 @@
 package policies
 
 import (
+	"fmt"
 	"reflect"
 	"strconv"
 	"strings"
@@ -21,34 +22,45 @@ const (
 	breakerType   = "breaker"
 	bulkheadType  = "bulkhead"
 	keyedType     = "keyed"
+	throttleType  = "throttle"
+	adaptiveType  = "adaptive_limit"
+	deadlineType  = "deadline"
+	chaosType     = "chaos"
+	fallbackType  = "fallback"
 )
 
 // A description keeps the settings of a policy as text. They are made when somebody asks
-// for the first time.
+// for the first time, or after forget.
 type description struct {
-	settings atomic.Pointer[[]middleware.Setting]
+	settings atomic.Pointer[[]middleware.Setting] // nil or empty: not made
 }
 
 // of returns the settings in force, which complete returns as a struct.
 func (d *description) of(complete func() any) []middleware.Setting {
-	if s := d.settings.Load(); s != nil {
-		return *s
+	known := d.settings.Load()
+	if known != nil && len(*known) > 0 {
+		return *known
 	}
 	s := describe(complete())
-	d.settings.Store(&s)
+	d.settings.CompareAndSwap(known, &s) // unless they have changed meanwhile
 	return s
 }
 
+// forget is for when the settings have changed.
+func (d *description) forget() { d.settings.Store(new([]middleware.Setting)) }
+
 // describe returns the fields of a struct of settings as text. Left out are the name and
-// the key, which reports have anyway, text of any other kind, which could be a secret, and
-// functions that are not set.
+// the key, which reports have anyway, text of any other kind, which could be a secret,
+// functions that are not set, and ObserveOnly where it is not.
 func describe(config any) []middleware.Setting {
 	v := reflect.ValueOf(config)
 	var settings []middleware.Setting
 	for i := range v.NumField() {
-		if text := settingText(v.Field(i)); text != "" {
-			settings = append(settings, middleware.Setting{Name: v.Type().Field(i).Name, Value: text})
+		name, text := v.Type().Field(i).Name, settingText(v.Field(i))
+		if text == "" || name == "ObserveOnly" && text == "off" {
+			continue
 		}
+		settings = append(settings, middleware.Setting{Name: name, Value: text})
 	}
 	return settings
 }
@@ -58,12 +70,12 @@ func settingText(v reflect.Value) string {
 	switch x := v.Interface().(type) {
 	case time.Duration:
 		return durationText(x)
-	case TimeoutScope:
-		return x.String()
 	case *Budget:
-		return switchText(x != nil && !x.off)
+		return switchText(x != nil && !x.off.Load())
 	}
 	switch v.Kind() {
+	case reflect.Uint8: // a word of a fixed set
+		return fmt.Sprint(v.Interface())
 	case reflect.Bool:
 		return switchText(v.Bool())
 	case reflect.Int:

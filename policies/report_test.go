@@ -20,17 +20,23 @@ import (
 )
 
 // reportTypes is the closed list of what reports call policies.
-var reportTypes = []string{"timeout", "retry", "hedge", "budget", "rate_limit", "breaker", "bulkhead", "keyed"}
+var reportTypes = []string{"timeout", "retry", "hedge", "budget", "rate_limit", "breaker", "bulkhead", "keyed",
+	"throttle", "adaptive_limit", "deadline", "chaos", "fallback"}
 
 // onePolicyOfEachType has the exported types of the package that are policies.
 func onePolicyOfEachType() map[string]middleware.Policy {
 	return map[string]middleware.Policy{
-		"Timeout":   policies.NewTimeout(policies.TimeoutConfig{}),
-		"Retry":     policies.NewRetry(policies.RetryConfig{}),
-		"Hedge":     policies.NewHedge(policies.HedgeConfig{}),
-		"RateLimit": policies.NewRateLimit(policies.RateLimitConfig{}),
-		"Breaker":   policies.NewBreaker(policies.BreakerConfig{}),
-		"Bulkhead":  policies.NewBulkhead(policies.BulkheadConfig{}),
+		"Timeout":       policies.NewTimeout(policies.TimeoutConfig{}),
+		"Retry":         policies.NewRetry(policies.RetryConfig{}),
+		"Hedge":         policies.NewHedge(policies.HedgeConfig{}),
+		"RateLimit":     policies.NewRateLimit(policies.RateLimitConfig{}),
+		"Breaker":       policies.NewBreaker(policies.BreakerConfig{}),
+		"Bulkhead":      policies.NewBulkhead(policies.BulkheadConfig{}),
+		"Throttle":      policies.NewThrottle(policies.ThrottleConfig{}),
+		"AdaptiveLimit": policies.NewAdaptiveLimit(policies.AdaptiveLimitConfig{}),
+		"Deadline":      policies.NewDeadline(policies.DeadlineConfig{}),
+		"Chaos":         policies.NewChaos(policies.ChaosConfig{Enabled: true}),
+		"Fallback":      policies.NewFallback(policies.FallbackConfig{}),
 		"Keyed": policies.NewKeyed(policies.KeyedConfig{}, func(string) *policies.Breaker {
 			return policies.NewBreaker(policies.BreakerConfig{})
 		}),
@@ -141,12 +147,12 @@ func TestReportsSayHowPoliciesAreSet(t *testing.T) {
 		{"timeout, set", policies.NewTimeout(policies.TimeoutConfig{Name: "total", Limit: 90 * time.Minute, Scope: policies.UntilEnd}),
 			[]string{"timeout/total Limit=1h30m Scope=until_end"}},
 		{"retry", policies.NewRetry(policies.RetryConfig{}), []string{
-			"retry/retry Attempts=3 Delay=100ms Multiplier=2 MaxDelay=10s Jitter=0.5 MaxAfter=1m Budget=on",
+			"retry/retry Attempts=3 Delay=100ms Multiplier=2 MaxDelay=10s Jitter=0.5 MaxAfter=1m Budget=on NestedAttempts=1",
 			"budget/retry Ratio=0.2 MinPerSecond=10 Window=10s calls:0 extra:0 left:100",
 		}},
 		{"retry without a budget", policies.NewRetry(policies.RetryConfig{
 			Jitter: -1, MaxDelay: time.Hour, Budget: policies.NewBudget(policies.BudgetConfig{Ratio: -1}),
-		}), []string{"retry/retry Attempts=3 Delay=100ms Multiplier=2 MaxDelay=1h Jitter=off MaxAfter=1m Budget=off"}},
+		}), []string{"retry/retry Attempts=3 Delay=100ms Multiplier=2 MaxDelay=1h Jitter=off MaxAfter=1m Budget=off NestedAttempts=1"}},
 		{"hedge", policies.NewHedge(policies.HedgeConfig{Budget: policies.NewBudget(policies.BudgetConfig{MinPerSecond: -1})}), []string{
 			"hedge/hedge Delay=off Quantile=0.95 MinCalls=100 MaxHedges=1 When=set Budget=on delay:0",
 			"budget/hedge Ratio=0.2 MinPerSecond=off Window=10s calls:0 extra:0 left:0",
@@ -156,9 +162,15 @@ func TestReportsSayHowPoliciesAreSet(t *testing.T) {
 			"budget/hedge Ratio=0.2 MinPerSecond=10 Window=10s calls:0 extra:0 left:100",
 		}},
 		{"rate limit", policies.NewRateLimit(policies.RateLimitConfig{Rate: 2.5}),
-			[]string{"rate_limit/rate_limit Rate=2.5 Burst=3 MaxWait=off MaxPause=off tokens:3 pause:0"}},
+			[]string{"rate_limit/rate_limit Rate=2.5 Burst=3 MaxWait=off MaxPause=off MinRate=off Decrease=off Recovery=off tokens:3 pause:0 rate:2.5"}},
+		{"rate limit, adaptive", policies.NewRateLimit(policies.RateLimitConfig{Rate: 100, MinRate: 5, ObserveOnly: true}),
+			[]string{"rate_limit/rate_limit Rate=100 Burst=100 MaxWait=off MaxPause=off MinRate=5 Decrease=0.7 Recovery=30s ObserveOnly=on tokens:100 pause:0 rate:100"}},
+		{"chaos", policies.NewChaos(policies.ChaosConfig{Enabled: true, For: time.Minute, HangRate: 0.25, When: always}), []string{
+			"chaos/chaos Enabled=on For=1m When=set LatencyRate=off Latency=off ErrorRate=off Err=set OutcomeRate=off HangRate=0.25" +
+				" CutRate=off CutAfter=off armed:1 injected:0",
+		}},
 		{"bulkhead", policies.NewBulkhead(policies.BulkheadConfig{MaxQueue: 7}),
-			[]string{"bulkhead/bulkhead MaxConcurrent=25 MaxQueue=7 MaxWait=1s UntilResult=off"}},
+			[]string{"bulkhead/bulkhead MaxConcurrent=25 MaxQueue=7 MaxWait=1s UntilResult=off Order=fifo Lease=off limit:25"}},
 		{"breaker", policies.NewBreaker(policies.BreakerConfig{}), []string{
 			"breaker/breaker FailureThreshold=5 FailureRate=off SlowCall=off SlowRate=off MinCalls=off Window=off Buckets=off" +
 				" WindowCalls=off TripOnThrottle=off Timeout=30s RecoveryTime=30s RecoveryBackoff=2 MaxRecoveryTime=5m" +
@@ -215,8 +227,8 @@ func TestReportsCountWhoRunsAndWaits(t *testing.T) {
 		synctest.Wait()
 		got := append(reportsOf(bulkhead), reportsOf(limit)...)
 		want := []string{
-			"bulkhead/bulkhead running=1 waiting=2 MaxConcurrent=1 MaxQueue=5 MaxWait=1h UntilResult=off",
-			"rate_limit/rate_limit running=0 waiting=2 Rate=1 Burst=1 MaxWait=1m MaxPause=off tokens:-2 pause:0",
+			"bulkhead/bulkhead running=1 waiting=2 MaxConcurrent=1 MaxQueue=5 MaxWait=1h UntilResult=off Order=fifo Lease=off limit:1",
+			"rate_limit/rate_limit running=0 waiting=2 Rate=1 Burst=1 MaxWait=1m MaxPause=off MinRate=off Decrease=off Recovery=off tokens:-2 pause:0 rate:1",
 		}
 		if !slices.Equal(got, want) {
 			t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -22,6 +23,8 @@ const (
 	DefaultMaxDelay   = 10 * time.Second
 	DefaultJitter     = 0.5
 	DefaultMaxAfter   = time.Minute
+
+	DefaultNestedAttempts = 1
 )
 
 // RetryConfig are the settings of a [Retry].
@@ -58,6 +61,12 @@ type RetryConfig struct {
 	// policies that have it too. Nil means one of the Retry's own, with the defaults.
 	// NewBudget(BudgetConfig{Ratio: -1}) bounds nothing.
 	Budget *Budget
+
+	// NestedAttempts is what Attempts is inside of a second or later attempt of an outer
+	// retry (see [middleware.OuterAttempt]), so that layers of retries do not multiply. It
+	// may not be above Attempts, and as high switches this off. Zero means
+	// DefaultNestedAttempts.
+	NestedAttempts int
 }
 
 // A RetryEngine repeats what a [Retry] tells it to. What is repeated, how often and after
@@ -80,6 +89,10 @@ func (c RetryConfig) Validate() error {
 	k.duration("MaxDelay", c.MaxDelay)
 	k.that(c.Jitter <= 1, "Jitter", c.Jitter, "between 0 and 1, or negative for none")
 	k.duration("MaxAfter", c.MaxAfter)
+	k.count("NestedAttempts", c.NestedAttempts)
+	if most := or(c.Attempts, DefaultAttempts); most > 0 {
+		k.that(c.NestedAttempts <= most, "NestedAttempts", c.NestedAttempts, fmt.Sprintf("at most Attempts, which is %d", most))
+	}
 	if c.Delay > 0 && c.MaxDelay > 0 {
 		k.that(c.Delay <= c.MaxDelay, "MaxDelay", c.MaxDelay, fmt.Sprintf("at least Delay, which is %s", c.Delay))
 	}
@@ -104,38 +117,61 @@ func (c RetryConfig) Validate() error {
 // attempt, the reason is [middleware.ErrBudgetExhausted]. When the context ends during
 // a wait, it is [middleware.ErrCanceled], and the budget gets the attempt back.
 //
+// Where another retry is further out, in the same chain, in another one or in another
+// process, this one makes all its Attempts in the first attempt of that one only. In the
+// others it makes NestedAttempts, with the event [middleware.NestedRetry] when it would
+// have gone on, and leaves the rest to the outer one: three attempts of three are five calls
+// of the dependency, not nine.
+//
 // A Retry holds no state between calls but its Budget, which is asked after everything
 // else and before the wait.
 type Retry struct {
 	spender
 
 	name     string
-	attempts int
-	delays   backoff.ExponentialBackOff // copied for each call that retries
-	maxAfter time.Duration
-	engine   RetryEngine
+	settings atomic.Pointer[retrySettings]
+}
 
+type retrySettings struct {
+	RetryConfig // complete
+
+	delays      backoff.ExponentialBackOff // copied for each call that retries
 	description description
 }
 
 // NewRetry returns a Retry. It panics if the settings are not valid.
 func NewRetry(c RetryConfig) *Retry {
 	must(c.Validate())
-	r := &Retry{
-		name:     or(c.Name, "retry"),
-		attempts: or(c.Attempts, DefaultAttempts),
-		delays: backoff.ExponentialBackOff{
-			InitialInterval:     or(c.Delay, min(DefaultDelay, or(c.MaxDelay, DefaultDelay))),
-			RandomizationFactor: max(0, or(c.Jitter, DefaultJitter)),
-			Multiplier:          or(c.Multiplier, DefaultMultiplier),
-			MaxInterval:         or(c.MaxDelay, max(DefaultMaxDelay, c.Delay)),
-			Clock:               backoff.SystemClock,
-		},
-		maxAfter: or(c.MaxAfter, DefaultMaxAfter),
-		engine:   c.Engine,
-	}
+	r := &Retry{name: or(c.Name, "retry")}
 	r.join(c.Budget)
+	r.set(c)
 	return r
+}
+
+// Apply changes the settings, except for the Name and the Budget, which must be nil or the
+// one that the Retry has: to change that, use [Budget.Apply]. It returns the error of
+// Validate and then changes nothing. Calls in flight go on as they began.
+// Apply is safe for concurrent use.
+func (r *Retry) Apply(c RetryConfig) error {
+	if err := errors.Join(c.Validate(), r.keeps(c.Budget, "RetryConfig")); err != nil {
+		return err
+	}
+	r.set(c)
+	return nil
+}
+
+func (r *Retry) set(c RetryConfig) {
+	c.Attempts = or(c.Attempts, DefaultAttempts)
+	c.Delay, c.MaxDelay = or(c.Delay, min(DefaultDelay, or(c.MaxDelay, DefaultDelay))), or(c.MaxDelay, max(DefaultMaxDelay, c.Delay))
+	c.Multiplier = or(c.Multiplier, DefaultMultiplier)
+	c.Jitter = max(0, or(c.Jitter, DefaultJitter))
+	c.MaxAfter = or(c.MaxAfter, DefaultMaxAfter)
+	c.NestedAttempts = or(c.NestedAttempts, DefaultNestedAttempts)
+	c.Budget = r.budget
+	r.settings.Store(&retrySettings{RetryConfig: c, delays: backoff.ExponentialBackOff{
+		InitialInterval: c.Delay, RandomizationFactor: c.Jitter, Multiplier: c.Multiplier, MaxInterval: c.MaxDelay,
+		Clock: backoff.SystemClock,
+	}})
 }
 
 // Name returns the name of the policy.
@@ -144,32 +180,28 @@ func (r *Retry) Name() string { return r.name }
 // Reports implements [middleware.Reporter]. It yields a report of the type "retry", and one
 // of its [Budget].
 func (r *Retry) Reports(yield func(middleware.Report) bool) {
-	settings := r.description.of(func() any {
-		return RetryConfig{
-			Attempts: r.attempts, Delay: r.delays.InitialInterval, Multiplier: r.delays.Multiplier,
-			MaxDelay: r.delays.MaxInterval, Jitter: r.delays.RandomizationFactor,
-			Engine: r.engine, MaxAfter: r.maxAfter, Budget: r.budget,
-		}
-	})
+	s := r.settings.Load()
+	settings := s.description.of(func() any { return s.RetryConfig })
 	if yield(middleware.Report{Type: retryType, Name: r.name, Settings: settings}) {
 		r.budget.report(r.name, yield)
 	}
 }
 
 // Attempts returns how often the rest of the chain runs at the most.
-func (r *Retry) Attempts() int { return r.attempts }
+func (r *Retry) Attempts() int { return r.settings.Load().Attempts }
 
 // Execute implements [middleware.Policy].
 func (r *Retry) Execute(ctx context.Context, next middleware.Next) error {
-	r.count(ctx, next.Chain())
-	if r.engine != nil {
-		return r.execute(ctx, next)
+	r.count(ctx, next)
+	s := r.settings.Load()
+	if s.Engine != nil {
+		return r.execute(ctx, next, s)
 	}
 	err := next.Do(ctx)
 	if err == nil {
 		return nil
 	}
-	c := retrying{Retry: r, next: next, delays: r.delays}
+	c := retrying{Retry: r, settings: s, next: next, delays: s.delays}
 	c.delays.Reset()
 	for {
 		wait, again := c.judge(ctx, err)
@@ -186,10 +218,10 @@ func (r *Retry) Execute(ctx context.Context, next middleware.Next) error {
 }
 
 // execute leaves the loop to the engine.
-func (r *Retry) execute(ctx context.Context, next middleware.Next) error {
-	c := &retrying{Retry: r, next: next, delays: r.delays}
+func (r *Retry) execute(ctx context.Context, next middleware.Next, s *retrySettings) error {
+	c := &retrying{Retry: r, settings: s, next: next, delays: s.delays}
 	c.delays.Reset()
-	err := r.engine.Run(ctx, func(ctx context.Context) (time.Duration, bool) {
+	err := s.Engine.Run(ctx, func(ctx context.Context) (time.Duration, bool) {
 		if c.err = c.attempt(ctx); c.err == nil {
 			return 0, false
 		}
@@ -209,19 +241,20 @@ func (r *Retry) execute(ctx context.Context, next middleware.Next) error {
 type retrying struct {
 	*Retry
 
-	next   middleware.Next
-	delays backoff.ExponentialBackOff
-	failed int   // attempts so far
-	last   error // of the attempt before
-	err    error // of the call, or of the attempt that another one follows
-	unit   int64 // of the budget, for the attempt that waits
-	waits  bool
+	settings *retrySettings
+	next     middleware.Next
+	delays   backoff.ExponentialBackOff
+	failed   int   // attempts so far
+	last     error // of the attempt before
+	err      error // of the call, or of the attempt that another one follows
+	unit     int64 // of the budget, for the attempt that waits
+	waits    bool
 }
 
 func (c *retrying) attempt(ctx context.Context) error {
 	c.last, c.waits = c.err, false
 	if c.failed > 0 {
-		ctx = middleware.WithAttempt(ctx, c.failed+1)
+		ctx = c.next.WithAttempt(ctx, c.failed+1)
 	}
 	return c.next.Do(ctx)
 }
@@ -230,7 +263,7 @@ func (c *retrying) attempt(ctx context.Context) error {
 func (c *retrying) judge(ctx context.Context, err error) (wait time.Duration, again bool) {
 	c.failed++
 	c.err = err
-	wait, source, stop := c.plan(ctx, c.failed, err, &c.delays)
+	wait, source, stop := c.settings.plan(ctx, c.failed, err, &c.delays)
 	if stop == "" {
 		if c.unit, c.waits = c.budget.take(); !c.waits {
 			stop = "budget"
@@ -258,22 +291,24 @@ func (c *retrying) interrupt(ctx context.Context) error {
 
 // plan returns how long to wait after an attempt failed with err, and why so
 // long, or why there is no other attempt, whatever the budget says.
-func (r *Retry) plan(ctx context.Context, attempt int, err error, delays *backoff.ExponentialBackOff) (wait time.Duration, source, stop string) {
+func (r *retrySettings) plan(ctx context.Context, attempt int, err error, delays *backoff.ExponentialBackOff) (wait time.Duration, source, stop string) {
 	v := middleware.VerdictOf(err)
 	var permanent *backoff.PermanentError
 	switch {
 	case !v.Retry || errors.As(err, &permanent):
 		return 0, "", "not_retryable"
-	case attempt >= r.attempts:
+	case attempt >= r.Attempts:
 		return 0, "", "exhausted"
-	case v.After > r.maxAfter:
+	case v.After > r.MaxAfter:
 		return v.After, "", "retry_after"
 	case ctx.Err() != nil:
 		return 0, "", "canceled"
+	case attempt >= r.NestedAttempts && isNested(ctx):
+		return 0, "", "nested"
 	}
 	wait, source = nextInterval(delays), "backoff"
 	if v.After > wait {
-		wait, source = notBefore(v.After, wait, r.delays.RandomizationFactor), "retry_after"
+		wait, source = notBefore(v.After, wait, r.Jitter), "retry_after"
 	}
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= wait {
 		return wait, source, "deadline"
@@ -287,8 +322,27 @@ func notBefore(after, backoff time.Duration, jitter float64) time.Duration {
 	return after + time.Duration(rand.Float64()*jitter*float64(backoff))
 }
 
+// isNested reports whether all of this is in a repeated attempt of an outer retry.
+func isNested(ctx context.Context) bool {
+	outer, _ := middleware.OuterAttempt(ctx)
+	return outer > 1
+}
+
+// tellNested says that an outer retry is why no other attempt follows.
+func (r *Retry) tellNested(ctx context.Context, next middleware.Next, err error) {
+	outer, elsewhere := middleware.OuterAttempt(ctx)
+	reason := "context"
+	if elsewhere {
+		reason = "header"
+	}
+	next.Emit(ctx, middleware.Event{Kind: middleware.NestedRetry, Policy: r.name, Attempt: outer, Reason: reason, Err: err})
+}
+
 // stop returns the error of the call after the last attempt failed with err.
 func (r *Retry) stop(ctx context.Context, next middleware.Next, attempt int, err error, why string, wait time.Duration) error {
+	if why == "nested" {
+		r.tellNested(ctx, next, err)
+	}
 	v := middleware.VerdictOf(err)
 	if attempt > 1 || v.Class == middleware.Failure || v.Class == middleware.Throttled {
 		next.Emit(ctx, middleware.Event{

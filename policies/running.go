@@ -6,7 +6,7 @@ import "sync/atomic"
 // kept apart by the span of time in which they began; otherwise they are all in
 // one cohort. Entering and leaving takes no lock.
 type running struct {
-	span   int64
+	span   atomic.Int64
 	newest atomic.Pointer[cohort]
 	first  cohort
 }
@@ -32,19 +32,35 @@ const cohorts = 8
 
 // start makes the calls slow that take longer than slow, if that is not zero.
 func (r *running) start(slow, now int64) {
-	if slow > 0 {
-		r.span = (slow-1)/cohorts + 1
-	}
+	r.span.Store(cohortSpan(slow))
 	r.first.until = r.next(now)
 	r.newest.Store(&r.first)
 }
 
+// cohortSpan returns the span in which calls are kept together that are slow after that time.
+func cohortSpan(slow int64) int64 {
+	if slow == 0 {
+		return 0
+	}
+	return (slow-1)/cohorts + 1
+}
+
+// respan makes the calls slow that take longer than slow, which is not zero and was not. Those
+// in flight are still kept by the span that was.
+func (r *running) respan(slow, now int64) {
+	if span := cohortSpan(slow); span != r.span.Load() {
+		r.span.Store(span)
+		r.advance(r.newest.Load(), now)
+	}
+}
+
 // next returns the end of the span that begins now.
 func (r *running) next(now int64) int64 {
-	if r.span == 0 {
+	span := r.span.Load()
+	if span == 0 {
 		return forever
 	}
-	return later(now, r.span)
+	return later(now, span)
 }
 
 // due reports whether the first call of a new span would enter now.
@@ -106,7 +122,7 @@ func (c *cohort) empty() bool {
 }
 
 func (r *running) leave(c *cohort, succeeded bool) {
-	if succeeded && r.span == 0 {
+	if succeeded && r.span.Load() == 0 {
 		c.word.Add(oneSucceeded - oneRunning)
 	} else {
 		c.word.Add(^uint64(0))

@@ -3,6 +3,7 @@ package policies
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/tidegate-go/tidegate/middleware"
@@ -23,6 +24,10 @@ type TimeoutConfig struct {
 	// Scope is what the limit covers of an operation whose result is streamed. Zero means
 	// UntilResult.
 	Scope TimeoutScope
+
+	// ObserveOnly ends nothing: a call that lasts longer than the limit goes on, with the
+	// event [middleware.WouldReject] when it is over.
+	ObserveOnly bool
 }
 
 // A TimeoutScope is what a [Timeout] covers of an operation whose result is streamed, an
@@ -83,10 +88,16 @@ func (c TimeoutConfig) Validate() error {
 //
 // A context derived from the operation's has that rejection as its
 // [context.Cause], which tells the limit from the caller's deadline.
+//
+// With ObserveOnly the limit ends nothing, and no context has it. The event comes when what
+// the limit covers is over, once for a call.
 type Timeout struct {
-	name  string
-	limit time.Duration
-	scope TimeoutScope
+	name     string
+	settings atomic.Pointer[timeoutSettings]
+}
+
+type timeoutSettings struct {
+	TimeoutConfig // complete
 
 	description description
 }
@@ -94,29 +105,50 @@ type Timeout struct {
 // NewTimeout returns a Timeout. It panics if the settings are not valid.
 func NewTimeout(c TimeoutConfig) *Timeout {
 	must(c.Validate())
-	return &Timeout{name: or(c.Name, "timeout"), limit: or(c.Limit, DefaultTimeout), scope: c.Scope}
+	t := &Timeout{name: or(c.Name, "timeout")}
+	t.set(c)
+	return t
+}
+
+// Apply changes the settings, except for the Name. It returns the error of Validate and then
+// changes nothing. Calls in flight go on as they began. Apply is safe for concurrent use.
+func (t *Timeout) Apply(c TimeoutConfig) error {
+	if err := c.Validate(); err != nil {
+		return err
+	}
+	t.set(c)
+	return nil
+}
+
+func (t *Timeout) set(c TimeoutConfig) {
+	c.Name, c.Limit = t.name, or(c.Limit, DefaultTimeout)
+	t.settings.Store(&timeoutSettings{TimeoutConfig: c})
 }
 
 // Name returns the name of the policy.
 func (t *Timeout) Name() string { return t.name }
 
 // Limit returns the limit in force.
-func (t *Timeout) Limit() time.Duration { return t.limit }
+func (t *Timeout) Limit() time.Duration { return t.settings.Load().Limit }
 
 // Scope returns what the limit covers.
-func (t *Timeout) Scope() TimeoutScope { return t.scope }
+func (t *Timeout) Scope() TimeoutScope { return t.settings.Load().Scope }
 
 // Reports implements [middleware.Reporter]. Its type is "timeout".
 func (t *Timeout) Reports(yield func(middleware.Report) bool) {
+	s := t.settings.Load()
 	yield(middleware.Report{
-		Type: timeoutType, Name: t.name,
-		Settings: t.description.of(func() any { return TimeoutConfig{Limit: t.limit, Scope: t.scope} }),
+		Type: timeoutType, Name: t.name, Settings: s.description.of(func() any { return s.TimeoutConfig }),
 	})
 }
 
 // Execute implements [middleware.Policy].
 func (t *Timeout) Execute(ctx context.Context, next middleware.Next) error {
-	limited := &limitedContext{parent: ctx, deadline: time.Now().Add(t.limit), timeout: t, chain: next.Chain()}
+	s := t.settings.Load()
+	if s.ObserveOnly {
+		return s.observe(ctx, next)
+	}
+	limited := &limitedContext{parent: ctx, deadline: time.Now().Add(s.Limit), timeout: s, chain: next.Chain()}
 	err := limited.do(next)
 	if err == nil || !limited.exceeded() || middleware.VerdictOf(err).Class == middleware.Success {
 		limited.returned.Store(limited.state.Load()&expired == 0)
@@ -128,8 +160,8 @@ func (t *Timeout) Execute(ctx context.Context, next middleware.Next) error {
 		last = lateError{last}
 	}
 	next.Emit(ctx, middleware.Event{
-		Kind: middleware.TimedOut, Policy: t.name, Wait: t.limit,
-		Attempt: middleware.Attempt(ctx), Reason: "limit", Err: middleware.Judged(last, middleware.VerdictOf(err)),
+		Kind: middleware.TimedOut, Policy: t.name, Wait: s.Limit,
+		Attempt: next.Attempt(ctx), Reason: "limit", Err: middleware.Judged(last, middleware.VerdictOf(err)),
 	})
 	return next.Reject(middleware.Rejection{
 		Policy: t.name, Reason: middleware.ErrTimeout, Err: middleware.Judged(last, middleware.VerdictOf(err)),

@@ -102,6 +102,7 @@ func (b *Breaker) replace(g *gate) {
 func (b *Breaker) newGate(state State, old *gate) *gate {
 	g := &gate{state: state, generation: old.generation + 1, since: time.Now(), until: forever}
 	g.begin = int64(g.since.Sub(b.epoch))
+	g.config.Store(b.config)
 	if old.generation > 0 {
 		g.earlier = &earlier{past: old.pastAt(g.begin)}
 	}
@@ -112,7 +113,7 @@ func (b *Breaker) newGate(state State, old *gate) *gate {
 	g.running.start(slow, g.begin)
 	switch state.plain() {
 	case Closed, ForcedClosed:
-		g.window = newWindow(&b.config, &g.counters, g.begin)
+		g.window = newWindow(&b.config.BreakerConfig, &g.counters, g.begin)
 		if b.config.Ramp > 0 && b.cause.recovers() {
 			g.until = later(g.begin, int64(b.config.Ramp))
 		}
@@ -122,7 +123,7 @@ func (b *Breaker) newGate(state State, old *gate) *gate {
 		g.hold.Store(g.until)
 		if old.opened.IsZero() {
 			g.opened = g.since
-			g.failureRate, g.slowRate = old.rates(&b.config, g.begin)
+			g.failureRate, g.slowRate = old.rates(g.begin)
 			break
 		}
 		g.continues(old)
@@ -144,7 +145,7 @@ func (g *gate) continues(old *gate) {
 // openTime returns how long the breaker stays open: the longer for each recovery
 // that failed, and at least as long as the dependency asked for. The lock is held.
 func (b *Breaker) openTime(g, old *gate) time.Duration {
-	c := &b.config
+	c := b.config
 	ramping := old.state.plain() == Closed && !old.recovered(g.begin)
 	wait := c.RecoveryTime
 	switch {
@@ -162,6 +163,7 @@ func (b *Breaker) openTime(g, old *gate) time.Duration {
 			b.waits.Reset()
 			b.waits.NextBackOff() // the first wait, which is over
 		}
+		b.waits.Multiplier, b.waits.MaxInterval = c.RecoveryBackoff, c.MaxRecoveryTime // they may be new
 		wait = max(wait, nextInterval(b.waits))
 	}
 	return max(wait, min(b.cause.after, c.MaxRecoveryTime), machineTimeout+1)

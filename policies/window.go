@@ -18,7 +18,7 @@ type counters struct {
 const manySuccesses = 1 << 40
 
 func (c *counters) succeeded() int64 {
-	if c.running.span == 0 {
+	if c.running.span.Load() == 0 {
 		return c.running.succeeded()
 	}
 	return c.successes.Load() % manySuccesses
@@ -54,9 +54,20 @@ func newWindow(c *BreakerConfig, of *counters, now int64) window {
 // were when it began: what has been counted since the oldest began is what the window
 // holds. So a result costs the window nothing but a look at the time.
 type timeWindow struct {
-	of             *counters
-	period, length int64
-	newest         atomic.Pointer[bucket]
+	of     *counters
+	shape  atomic.Pointer[shape]
+	newest atomic.Pointer[bucket]
+}
+
+// A shape is how long a bucket is, and all of them.
+type shape struct{ period, length int64 }
+
+func newShape(length, buckets int64) *shape {
+	s := &shape{period: (length-1)/buckets + 1, length: math.MaxInt64}
+	if s.period <= math.MaxInt64/buckets {
+		s.length = s.period * buckets
+	}
+	return s
 }
 
 type bucket struct {
@@ -67,10 +78,8 @@ type bucket struct {
 }
 
 func newTimeWindow(length, buckets int64, of *counters, now int64) *timeWindow {
-	w := &timeWindow{of: of, period: (length-1)/buckets + 1, length: math.MaxInt64}
-	if w.period <= math.MaxInt64/buckets {
-		w.length = w.period * buckets
-	}
+	w := &timeWindow{of: of}
+	w.shape.Store(newShape(length, buckets))
 	w.newest.Store(w.bucket(now))
 	return w
 }
@@ -83,19 +92,21 @@ func (w *timeWindow) bucket(begin int64) *bucket {
 }
 
 func (w *timeWindow) record(now int64, _, _ bool) {
-	for b := w.newest.Load(); now-b.begin >= w.period; {
-		b = w.advance(b, now)
+	period := w.shape.Load().period
+	for b := w.newest.Load(); now-b.begin >= period; {
+		b = w.advance(b, now, period)
 	}
 }
 
 // advance puts the bucket of now before newest, unless somebody else has put one
 // there, and returns the newest.
-func (w *timeWindow) advance(newest *bucket, now int64) *bucket {
-	fresh := w.bucket(w.beginning(newest, now))
+func (w *timeWindow) advance(newest *bucket, now, period int64) *bucket {
+	length := w.shape.Load().length
+	fresh := w.bucket(newest.before(now, period))
 	fresh.older.Store(newest)
 	if w.newest.CompareAndSwap(newest, fresh) {
 		for b := fresh; b != nil; b = b.older.Load() {
-			if older := b.older.Load(); older != nil && fresh.begin-older.begin >= w.length {
+			if older := b.older.Load(); older != nil && fresh.begin-older.begin >= length {
 				b.older.Store(nil)
 			}
 		}
@@ -103,16 +114,16 @@ func (w *timeWindow) advance(newest *bucket, now int64) *bucket {
 	return w.newest.Load()
 }
 
-// beginning returns when the bucket of now begins, a whole number of periods after b.
-func (w *timeWindow) beginning(b *bucket, now int64) int64 { return now - (now-b.begin)%w.period }
+// before returns when the bucket of now begins, a whole number of periods after b.
+func (b *bucket) before(now, period int64) int64 { return now - (now-b.begin)%period }
 
 func (w *timeWindow) tally(now int64) tally {
-	oldest := w.newest.Load()
-	begin := w.beginning(oldest, now)
-	if begin-oldest.begin >= w.length {
+	oldest, s := w.newest.Load(), w.shape.Load()
+	begin := oldest.before(now, s.period)
+	if begin-oldest.begin >= s.length {
 		return tally{}
 	}
-	for b := oldest; b != nil && begin-b.begin < w.length; b = b.older.Load() {
+	for b := oldest; b != nil && begin-b.begin < s.length; b = b.older.Load() {
 		oldest = b
 	}
 	t := tally{slow: int64(uint32(w.of.slow.Load()) - oldest.slow)}

@@ -185,7 +185,7 @@ func FuzzRunning(f *testing.F) {
 				if now-c.began > int64(slow) {
 					atMost++
 				}
-				if now-c.began >= int64(slow)+r.span {
+				if now-c.began >= int64(slow)+r.span.Load() {
 					atLeast++
 				}
 			}

@@ -30,7 +30,6 @@ type exchange struct {
 	upload     upload
 	streamed   middleware.Streamed[reply]
 	trailer    http.Header           // what the caller announced
-	first      int                   // number of the first attempt: another chain may have made some
 	last       atomic.Pointer[error] // of the attempt that failed last
 	stop       context.CancelFunc    // nil without a Request.Cancel
 	cancel     context.CancelFunc
@@ -69,7 +68,7 @@ func (x *exchange) begin() {
 		x.Context, x.stop, x.cancel = withCancel(x.Context, req.Cancel)
 	}
 	x.upload.open(req, t.replay)
-	x.trailer, x.first = req.Trailer.Clone(), middleware.Attempt(x.Context)
+	x.trailer = req.Trailer.Clone()
 	x.idempotent = t.mayRepeat(req)
 	if !x.idempotent && t.getsKey(req) {
 		x.key, x.idempotent = newIdempotencyKey(), true
@@ -159,14 +158,22 @@ func (x *exchange) attempt(ctx context.Context) (*http.Request, error) {
 		}
 		return nil, err
 	}
+	x.give(req, body, again)
+	return req, nil
+}
+
+// give completes a clone with what is its own.
+func (x *exchange) give(req *http.Request, body io.ReadCloser, again func() (io.ReadCloser, error)) {
 	if x.key != "" && req.Header != nil {
 		req.Header.Set("Idempotency-Key", x.key)
+	}
+	if x.transport.propagate {
+		propagate(req.Context(), req.Header)
 	}
 	req.Body, req.GetBody = body, again
 	if req.Trailer = x.trailer.Clone(); len(req.Trailer) > 0 && hasBody(req) {
 		x.copyTrailers(req)
 	}
-	return req, nil
 }
 
 // copyTrailers has the trailers that the caller sets while a body is being read reach the

@@ -103,15 +103,16 @@ func NewHandler(next http.Handler, chain *middleware.Chain, opts ...HandlerOptio
 }
 
 type handler struct {
-	next  http.Handler
-	chain *middleware.Chain
-	key   func(*http.Request) string
+	next      http.Handler
+	chain     *middleware.Chain
+	key       func(*http.Request) string
+	propagate bool
 }
 
 // ServeHTTP implements [http.Handler].
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s := &serving{next: h.next, request: r, writer: statusWriter{ResponseWriter: w}}
-	err := h.chain.Do(s.policiesContext(h.key), s.run)
+	err := h.chain.Do(s.policiesContext(h), s.run)
 	switch {
 	case s.aborted:
 		panic(http.ErrAbortHandler)
@@ -120,9 +121,13 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// policiesContext returns the context of the request, with its operation.
-func (s *serving) policiesContext(key func(*http.Request) string) context.Context {
+// policiesContext returns the context of the request, with its operation and what the client
+// told.
+func (s *serving) policiesContext(h *handler) context.Context {
 	ctx := s.request.Context()
+	if h.propagate {
+		ctx = middleware.WithPropagated(ctx, s.request.Header.Get)
+	}
 	s.given = middleware.OperationOf(ctx)
 	op := s.given
 	switch {
@@ -132,8 +137,8 @@ func (s *serving) policiesContext(key func(*http.Request) string) context.Contex
 	default:
 		op.Name = methodName(s.request)
 	}
-	if key != nil {
-		op.Key = key(s.request)
+	if h.key != nil {
+		op.Key = h.key(s.request)
 	}
 	op.Idempotent = false
 	s.outside = middleware.OperationContext{Context: ctx, Operation: op}

@@ -15,9 +15,11 @@ type options struct {
 	idempotent   func(*http.Request) bool
 	repeatable   func(*http.Request) bool
 	longRunning  func(*http.Request) bool
+	fallback     func(*http.Request, error) (*http.Response, error)
 	generateKeys bool
 	replay       replay
 	statusErrors bool
+	propagate    bool
 }
 
 // WithClassifier sets the function that judges each attempt, in place of

@@ -34,15 +34,8 @@ func idempotent(req *http.Request) bool {
 	return new(Transport).mayRepeat(req)
 }
 
-// firstAttempt reports whether the request is the first attempt of its call. A chain
-// around the call may have made some before.
-func firstAttempt(req *http.Request) bool {
-	first := 1
-	if x := exchangeOf(req.Context()); x != nil {
-		first = x.first
-	}
-	return middleware.Attempt(req.Context()) <= first
-}
+// firstAttempt reports whether the request is the first attempt of its call.
+func firstAttempt(req *http.Request) bool { return middleware.Attempt(req.Context()) == 1 }
 
 // mayRepeat is idempotent for the caller's request: the context has the last word, then
 // the method, the headers and the user's function.

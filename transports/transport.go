@@ -92,7 +92,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 	}()
 	x.begin()
-	got, err := x.streamed.Do(x, t.chain, x)
+	got, err := x.do()
 	if got.response == nil {
 		if err == nil {
 			err = fmt.Errorf("transports: a policy of chain %q let the request succeed without a response", t.chain.Name())

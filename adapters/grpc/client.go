@@ -106,17 +106,27 @@ func (c *client) newCall(ctx context.Context, method string, cc *grpc.ClientConn
 const previousAttempts = "grpc-previous-rpc-attempts"
 
 // outgoing returns the context of an attempt with its number for the server, from the second
-// one on.
-func outgoing(ctx context.Context) context.Context {
-	n := middleware.Attempt(ctx)
-	if n == 1 {
+// one on, and with what else it is told.
+func (c *call) outgoing(ctx context.Context) context.Context {
+	var md metadata.MD
+	set := func(name, value string) {
+		if md == nil {
+			md, _ = metadata.FromOutgoingContext(ctx) // a copy
+		}
+		if md == nil {
+			md = metadata.MD{}
+		}
+		md.Set(name, value)
+	}
+	if n := middleware.Attempt(ctx); n > 1 {
+		set(previousAttempts, strconv.Itoa(n-1))
+	}
+	if c.client.propagate {
+		middleware.Propagate(ctx, set)
+	}
+	if md == nil {
 		return ctx
 	}
-	md, ok := metadata.FromOutgoingContext(ctx) // a copy
-	if !ok {
-		md = metadata.MD{}
-	}
-	md.Set(previousAttempts, strconv.Itoa(n-1))
 	return metadata.NewOutgoingContext(ctx, md)
 }
 

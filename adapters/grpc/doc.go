@@ -66,7 +66,7 @@
 //
 // An error of the call is returned as it is. When a policy refused or ended the call,
 // errors.As finds the [*middleware.Rejection], and status.FromError a status with its text:
-// DeadlineExceeded for a time limit, ResourceExhausted for a rate limit and a bulkhead,
+// DeadlineExceeded for a time limit, ResourceExhausted for a rate limit, a bulkhead and an adaptive limit,
 // Canceled when the caller gave up while it was held back, that of the last error when a
 // budget is spent, and else Unavailable; with RetryInfo if the rejection knows when to come
 // back.

@@ -14,6 +14,7 @@ type options struct {
 	idempotent func(method string) bool
 	key        func(target, method string) string
 	classify   func(Outcome) middleware.Verdict
+	propagate  bool
 }
 
 func newOptions(opts []Option) options {

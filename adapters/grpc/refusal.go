@@ -56,7 +56,8 @@ func (r *refusal) GRPCStatus() *status.Status {
 
 func codeOf(r *middleware.Rejection) codes.Code {
 	switch {
-	case errors.Is(r.Reason, middleware.ErrRateLimited), errors.Is(r.Reason, middleware.ErrBulkheadFull):
+	case errors.Is(r.Reason, middleware.ErrRateLimited), errors.Is(r.Reason, middleware.ErrBulkheadFull),
+		errors.Is(r.Reason, middleware.ErrConcurrencyLimited):
 		return codes.ResourceExhausted
 	case errors.Is(r.Reason, context.DeadlineExceeded): // a time limit, a deadline that leaves too little, one that ended a wait
 		return codes.DeadlineExceeded

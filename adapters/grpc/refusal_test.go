@@ -25,6 +25,8 @@ func TestRefusal(t *testing.T) {
 		{middleware.Rejection{Reason: middleware.ErrRecovering}, codes.Unavailable},
 		{middleware.Rejection{Reason: middleware.ErrRateLimited}, codes.ResourceExhausted},
 		{middleware.Rejection{Reason: middleware.ErrBulkheadFull, Err: broken}, codes.ResourceExhausted},
+		{middleware.Rejection{Reason: middleware.ErrConcurrencyLimited}, codes.ResourceExhausted},
+		{middleware.Rejection{Reason: middleware.ErrThrottled}, codes.Unavailable},
 		{middleware.Rejection{Reason: middleware.ErrTimeout, Err: broken}, codes.DeadlineExceeded},
 		{middleware.Rejection{Reason: middleware.ErrDeadline, Err: broken}, codes.DeadlineExceeded},
 		{middleware.Rejection{Reason: endOfWait(context.Canceled), Err: broken}, codes.Canceled},

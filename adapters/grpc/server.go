@@ -73,6 +73,9 @@ func UnaryServerInterceptor(chain *middleware.Chain, opts ...ServerOption) grpc.
 		}
 	}
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+		if s.propagate {
+			ctx = propagated(ctx)
+		}
 		in := &serving{handler: handler, request: req, given: middleware.OperationOf(ctx)}
 		op := in.given
 		if op.Name == "" {
@@ -87,8 +90,9 @@ func UnaryServerInterceptor(chain *middleware.Chain, opts ...ServerOption) grpc.
 }
 
 type server struct {
-	chain *middleware.Chain
-	key   func(context.Context, string) string
+	chain     *middleware.Chain
+	key       func(context.Context, string) string
+	propagate bool
 }
 
 // A serving is one call to a handler.

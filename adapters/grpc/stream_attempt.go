@@ -128,7 +128,7 @@ func (s *stream) enter() error {
 
 // open opens the stream of an attempt, sends what there is to send and waits for the headers.
 func (s *stream) open(ctx context.Context, a *streamAttempt) error {
-	ctx = streamContext{Context: outgoing(ctx), caller: &s.operation}
+	ctx = streamContext{Context: s.outgoing(ctx), caller: &s.operation}
 	opened, err := s.streamer(ctx, s.desc, s.conn, s.method, s.options(&a.evidence, func(err error) { s.finished(a, err) })...)
 	s.mu.Lock()
 	a.opening = false

@@ -83,7 +83,7 @@ func (u *unary) attempt(ctx context.Context) (*unaryAttempt, error) {
 		return nil, middleware.Judged(err, superseded)
 	}
 	defer u.exit()
-	if err := u.invoker(outgoing(ctx), u.method, u.request, a.reply, u.conn, u.options(&a.evidence, func(error) { a.finished = true })...); err != nil {
+	if err := u.invoker(u.outgoing(ctx), u.method, u.request, a.reply, u.conn, u.options(&a.evidence, func(error) { a.finished = true })...); err != nil {
 		header, trailer := a.answer()
 		return a, middleware.Judged(err, u.judge(ctx, Outcome{Err: err, Header: header, Trailer: trailer, Sent: !a.neverSent()}))
 	}

@@ -1,5 +1,6 @@
-// Package middlewaretest checks that a policy keeps the promises of
-// [middleware.Policy].
+// Package middlewaretest tests policies: [TestPolicy] checks that one keeps the promises of
+// [middleware.Policy], and a [Scenario] shows what the settings of a chain come to, in
+// virtual time, when the dependency is slow or down.
 package middlewaretest
 
 import (

@@ -64,9 +64,11 @@ func alertRules(t Thresholds) []alertRule {
 		{name: retryStorm, severity: Warning},
 		{name: retryBudgetExhausted, severity: Warning},
 		{name: rateLimiterSaturated, severity: Warning},
+		{name: loadShedding, severity: Warning},
 		{name: queueWaitHigh, severity: Warning},
 		{name: operationErrorsHigh, severity: Warning},
 		{name: timeoutsHigh, severity: Warning},
+		{name: chaosActive, severity: Warning, hold: max(0, t.ChaosActive)},
 	}
 	for i := range rules {
 		rules[i].anchor = strings.ToLower(rules[i].name)
@@ -83,9 +85,11 @@ const (
 	retryStorm           = "RetryStorm"
 	retryBudgetExhausted = "RetryBudgetExhausted"
 	rateLimiterSaturated = "RateLimiterSaturated"
+	loadShedding         = "LoadShedding"
 	queueWaitHigh        = "QueueWaitHigh"
 	operationErrorsHigh  = "OperationErrorsHigh"
 	timeoutsHigh         = "TimeoutsHigh"
+	chaosActive          = "ChaosActive"
 )
 
 // runbook is the file that says what to do about alerts.

@@ -78,6 +78,11 @@ func named(alerts []Alert) (names []string) {
 	return names
 }
 
+// reporting returns the report of a policy with one reading.
+func reporting(kind, reading string, value float64) middleware.Report {
+	return middleware.Report{Type: kind, Name: kind, Readings: []middleware.Reading{{Name: reading, Value: value}}}
+}
+
 // Of each condition about calls: where it does not hold yet, where it does, and what it says.
 func TestConditionsHoldBeyondTheirThreshold(t *testing.T) {
 	id := trace.TraceID{0xab}
@@ -139,6 +144,34 @@ func TestConditionsHoldBeyondTheirThreshold(t *testing.T) {
 			},
 			calls(counts{successes: 18, rejections: 2, overRate: 2}, byRate, "limit"),
 			"x/limit: 10 % of 20 operations were refused by rate limits in the last 5 minutes (threshold 5 %)", true,
+		},
+		{
+			loadShedding,
+			[]chainState{
+				calls(counts{successes: 19, rejections: 1, shed: 1}, byLoad, "throttle"),
+				calls(counts{rejections: 19, shed: 19}, byLoad, "throttle"), // too few
+				calls(counts{rejections: 50, overRate: 50, spared: 50}, byLoad, "throttle"),
+			},
+			calls(counts{successes: 18, rejections: 2, shed: 2}, byLoad, "throttle"),
+			"x/throttle: 10 % of 20 operations were refused to take load off in the last 5 minutes (threshold 5 %)", true,
+		},
+		{
+			chaosActive,
+			[]chainState{
+				calls(counts{disturbed: 9}, byChaos, "chaos"), // and is disarmed by now
+				{reports: []middleware.Report{reporting("chaos", "armed", 0), reporting("other", "armed", 1), {Type: "chaos", Name: "chaos"}}},
+			},
+			func() chainState {
+				s := calls(counts{disturbed: 9}, byChaos, "chaos")
+				s.reports = []middleware.Report{reporting("chaos", "armed", 1), reporting("chaos", "armed", 1)}
+				return s
+			}(),
+			"x/chaos is armed and disturbs calls on purpose, 9 disturbances in the last 5 minutes (threshold 0s)", true,
+		},
+		{
+			chaosActive, nil,
+			chainState{reports: []middleware.Report{reporting("chaos", "armed", 1)}},
+			"x/chaos is armed and disturbs calls on purpose (threshold 0s)", false,
 		},
 		{
 			queueWaitHigh,
@@ -204,8 +237,8 @@ func TestConditionsHoldBeyondTheirThreshold(t *testing.T) {
 func TestThresholds(t *testing.T) {
 	bad := chainState{
 		name:     "x",
-		reports:  []middleware.Report{{Name: "breaker", Breaker: &middleware.Circuit{State: "open", Since: noon}}},
-		recent:   figures{counts: counts{failures: 1000, attempts: 9000, overBudget: 7, overRate: 900, cut: 900}, span: 5 * time.Minute},
+		reports:  []middleware.Report{{Name: "breaker", Breaker: &middleware.Circuit{State: "open", Since: noon}}, reporting("chaos", "armed", 1)},
+		recent:   figures{counts: counts{failures: 1000, attempts: 9000, overBudget: 7, overRate: 900, shed: 900, cut: 900}, span: 5 * time.Minute},
 		openings: make([]opened, 9),
 	}
 	for range 30 {
@@ -213,25 +246,28 @@ func TestThresholds(t *testing.T) {
 	}
 	states := []chainState{bad, bad, bad}
 	defaults := Thresholds{}.complete()
-	if n := len(defaults.findings(states, noon)); n != 3*9+1 {
+	if n := len(defaults.findings(states, noon)); n != 3*11+1 {
 		t.Errorf("%d findings, want all", n)
 	}
-	never := Thresholds{-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 0}.complete()
+	never := Thresholds{-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 0}.complete()
 	if found := never.findings(states, noon); len(found) != 0 {
 		t.Errorf("%+v", found)
 	}
-	lenient := Thresholds{time.Hour, time.Hour, 10, 4, 10, 7, 0.95, 2 * time.Minute, 1, 0.5, 0}.complete()
+	lenient := Thresholds{time.Hour, time.Hour, 10, 4, 10, 7, 0.95, 0.95, 2 * time.Minute, 1, 0.5, time.Hour, 0}.complete()
 	for _, f := range lenient.findings(states, noon) {
-		if f.id.name != breakerOpen && f.id.name != breakerStuckOpen { // they are for the evaluator
+		if f.id.name != breakerOpen && f.id.name != breakerStuckOpen && f.id.name != chaosActive { // they are for the evaluator
 			t.Errorf("%+v", f)
 		}
 	}
 	if got := alertRules(lenient)[0].hold; got != time.Hour {
 		t.Errorf("BreakerOpen holds for %v", got)
 	}
+	if rules := alertRules(lenient); rules[len(rules)-1].hold != time.Hour {
+		t.Errorf("the last rule is %+v, want one of chaos that holds for an hour", rules[len(rules)-1])
+	}
 	few := Thresholds{MinCalls: 2000}.complete()
 	for _, f := range few.findings(states, noon) {
-		if f.id.name == operationErrorsHigh || f.id.name == rateLimiterSaturated || f.id.name == queueWaitHigh {
+		if f.id.name == operationErrorsHigh || f.id.name == rateLimiterSaturated || f.id.name == loadShedding || f.id.name == queueWaitHigh {
 			t.Errorf("%+v", f)
 		}
 	}
@@ -359,6 +395,28 @@ func TestAlertsOfManyKeys(t *testing.T) {
 	}
 }
 
+// The alert of chaos begins when it is armed, ends when it is not, and needs no statistics.
+func TestAlertsOfChaos(t *testing.T) {
+	m, all := withCircuits("a")
+	for _, hold := range []time.Duration{0, time.Minute} {
+		e := newEvaluator(m, Thresholds{ChaosActive: hold})
+		for _, step := range []struct {
+			at    time.Duration
+			armed float64
+			want  bool
+		}{{0, 0, false}, {time.Second, 1, hold == 0}, {time.Minute, 1, hold == 0}, {61 * time.Second, 1, true}, {62 * time.Second, 0, false}} {
+			all["a"].report = reporting("chaos", "armed", step.armed)
+			alerts := e.evaluate(noon.Add(step.at))
+			if (len(alerts) == 1) != step.want {
+				t.Errorf("held for %v, at %v: %v", hold, step.at, lines(alerts))
+			}
+			if len(alerts) == 1 && (alerts[0].Policy != "chaos" || alerts[0].Severity != Warning || alerts[0].Runbook != "docs/runbook.md#chaosactive") {
+				t.Errorf("%+v", alerts[0])
+			}
+		}
+	}
+}
+
 func TestTheListOfAlerts(t *testing.T) {
 	want := `BreakerOpen warning 1m0s breakeropen
 BreakerStuckOpen critical 10m0s breakerstuckopen
@@ -367,9 +425,11 @@ SeveralBreakersOpen critical 1m0s severalbreakersopen
 RetryStorm warning 0s retrystorm
 RetryBudgetExhausted warning 0s retrybudgetexhausted
 RateLimiterSaturated warning 0s ratelimitersaturated
+LoadShedding warning 0s loadshedding
 QueueWaitHigh warning 0s queuewaithigh
 OperationErrorsHigh warning 0s operationerrorshigh
 TimeoutsHigh warning 0s timeoutshigh
+ChaosActive warning 0s chaosactive
 `
 	var got strings.Builder
 	for _, r := range alertRules(Thresholds{}) {

@@ -24,6 +24,7 @@ type policyView struct {
 	Readings []readingView `json:"readings,omitempty"`
 	Running  int           `json:"running,omitempty"`
 	Waiting  int           `json:"waiting,omitempty"`
+	Note     *noteView     `json:"note,omitempty"`
 	Circuit  *circuitView  `json:"circuit,omitempty"`
 
 	// Keys are what a policy for each key consists of, those in trouble first; More says
@@ -45,6 +46,12 @@ type settingView struct {
 type readingView struct {
 	Name  string  `json:"name"`
 	Value float64 `json:"value"`
+}
+
+// A noteView says what there is to know of a policy that is no circuit.
+type noteView struct {
+	Text string `json:"text"`
+	Warn bool   `json:"warn,omitempty"`
 }
 
 type circuitView struct {
@@ -134,6 +141,9 @@ func viewPolicy(r middleware.Report) policyView {
 			v.Readings = append(v.Readings, readingView(n))
 		}
 	}
+	if text, status := noteOf(r); text != "" {
+		v.Note = &noteView{text, status != Pass}
+	}
 	if c := r.Breaker; c != nil {
 		v.Circuit = &circuitView{
 			State: c.State, Since: c.Since, Share: c.Share, Opened: c.Opened, Until: c.Until, Reason: c.Reason, Opener: c.Opener,
@@ -160,6 +170,9 @@ func (k keyView) trouble() int {
 	trouble := 0
 	for _, p := range k.Policies {
 		if p.Circuit != nil && (p.Circuit.State != stateClosed || p.Circuit.Share < 1) {
+			trouble = 2
+		}
+		if p.Note != nil && p.Note.Warn {
 			trouble = 2
 		}
 		if p.Waiting > 0 {

@@ -80,8 +80,9 @@ func (t *Thresholds) findings(states []chainState, now time.Time) []finding {
 		s := &states[i]
 		found = append(found, t.openBreakers(s, now)...)
 		found = append(found, t.flapping(s)...)
+		found = append(found, t.chaos(s)...)
 		for _, condition := range []func(*chainState) (finding, bool){
-			t.storm, t.budget, t.saturated, t.queueWait, t.errors, t.timeouts,
+			t.storm, t.budget, t.saturated, t.shedding, t.queueWait, t.errors, t.timeouts,
 		} {
 			if f, holds := condition(s); holds {
 				f.id.chain = s.name
@@ -229,6 +230,35 @@ func (t *Thresholds) budget(s *chainState) (finding, bool) {
 
 func (t *Thresholds) saturated(s *chainState) (finding, bool) {
 	return t.share(s, rateLimiterSaturated, byRate, s.recent.overRate, s.recent.calls(), "operations were refused by rate limits", t.RateLimiterSaturated)
+}
+
+func (t *Thresholds) shedding(s *chainState) (finding, bool) {
+	return t.share(s, loadShedding, byLoad, s.recent.shed, s.recent.calls(), "operations were refused to take load off", t.LoadShedding)
+}
+
+// chaos finds the policies that disturb calls. Those of one name are one to the alert: see merge.
+func (t *Thresholds) chaos(s *chainState) (found []finding) {
+	if t.ChaosActive < 0 {
+		return nil
+	}
+	for _, r := range s.reports {
+		if !armed(r) {
+			continue
+		}
+		f := finding{
+			id: alarmID{chaosActive, s.name, r.Name, ""}, policy: r.Name,
+			text: place(s.name, r.Name, "") + " is armed and disturbs calls on purpose",
+		}
+		if n := s.recent.disturbed; n > 0 {
+			f.text += fmt.Sprintf(", %d disturbances in the last 5 minutes", n)
+		}
+		if w := s.recent.witness[byChaos]; w.policy == r.Name {
+			f.trace = hex(w.trace)
+		}
+		f.text += fmt.Sprintf(" (threshold %s)", short(t.ChaosActive))
+		found = append(found, f)
+	}
+	return found
 }
 
 func (t *Thresholds) errors(s *chainState) (finding, bool) {

@@ -20,6 +20,10 @@
 //	rate limit rejected         INTERNAL  a rate limit refused a call, also for lack of time
 //	bulkhead wait               INTERNAL  a bulkhead held a call back for a millisecond or more
 //	bulkhead rejected           INTERNAL  a bulkhead refused a call
+//	adaptive limit wait         INTERNAL  an adaptive limit held a call back for a millisecond or more
+//	adaptive limit rejected     INTERNAL  an adaptive limit refused a call
+//	throttle rejected           INTERNAL  a throttle refused a call
+//	deadline rejected           INTERNAL  a deadline refused a call that has too little time
 //	fallback                    INTERNAL  something else was done in place of what failed
 //	breaker probe               INTERNAL  a health check of an open breaker; a trace of its own, with
 //	                                      a link to the call that opened the breaker
@@ -34,7 +38,7 @@
 // span.
 //
 // Red (status Error) are the operation whose outcome is failure, rejected or
-// timeout, every refusal, a health check that failed, and an attempt that failed or was
+// timeout, every refusal, a fallback that failed too, a health check that failed, and an attempt that failed or was
 // answered with 400 or above. A success after retries is not red, nor is what the caller
 // cancelled, nor an attempt that was given up because another one won.
 //
@@ -61,7 +65,13 @@
 //	tidegate.hedge.won [DEBUG]           tidegate.attempt
 //	tidegate.hedge.refused [INFO]        tidegate.attempt, tidegate.reason
 //	tidegate.timeout.exceeded [WARN]     tidegate.timeout.limit, tidegate.timeout.scope
-//	tidegate.fallback.used [INFO]        error.type of what it replaced
+//	tidegate.retry.nested [INFO]         tidegate.retry.outer_attempt, tidegate.retry.outer_source,
+//	                                     error.type
+//	tidegate.fallback.used               error.type of what it replaced, tidegate.reason
+//	[WARN if it failed too, else INFO]
+//	tidegate.policy.lease_expired [WARN] tidegate.lease.held
+//	tidegate.chaos.injected [WARN]       tidegate.chaos.fault, tidegate.chaos.duration,
+//	                                     tidegate.attempt, error.type
 //
 // Log records have tidegate.chain.name as well, and two more names for what is a row in a
 // trace:
@@ -105,8 +115,9 @@
 //	tidegate.hedge                 true of an attempt that began beside others
 //	tidegate.wait.duration         wait for a turn; of an operation all its waits, before retries too
 //	tidegate.events.dropped        how many events are missing in the trace
-//	tidegate.reason                why a breaker changed its state or would have refused a call,
-//	                               or no attempt began beside the others
+//	tidegate.reason                why a breaker changed its state, a limit was changed, a call
+//	                               would have been refused or held back, or no attempt began beside
+//	                               the others; failed of a fallback that failed too
 //	tidegate.retry_after           when a refused call may come back
 //	tidegate.breaker.state         state of the breaker that refused: open, half_open, or closed
 //	                               when it has recovered and lets a share of the calls through;
@@ -120,11 +131,17 @@
 //	tidegate.retry.delay           wait before the next attempt
 //	tidegate.retry.delay_source    backoff or retry_after
 //	tidegate.retry.stop_reason     why no attempt followed
+//	tidegate.retry.outer_attempt   attempt of an outer retry that this one is a part of, and so
+//	                               does not repeat
+//	tidegate.retry.outer_source    context, or header when the outer retry is in another process
 //	tidegate.hedge.delay           how long after the call the attempt began beside the others
 //	tidegate.timeout.limit         the limit that was exceeded
 //	tidegate.timeout.scope         attempt or operation, when it is certain which
 //	tidegate.limit.from            a limit before it was changed
 //	tidegate.limit.to              and after
+//	tidegate.lease.held            how long a call held a place that others got then
+//	tidegate.chaos.fault           latency, error, outcome, hang or cut
+//	tidegate.chaos.duration        how long the latency is, or after how long the call was cut
 //	tidegate.call.state            running or waiting
 //	tidegate.decision              see the metrics
 //	error.type                     what the method ErrorType of the error says, or else its status
@@ -156,19 +173,28 @@
 //	tidegate.breaker.state.time    counter, s             chain.name, policy.name, breaker.state
 //	tidegate.breaker.transitions   counter, {transition}  chain.name, policy.name,
 //	                                                      breaker.state.from, breaker.state.to
+//	tidegate.policy.limit          up-down, {call}        chain.name, policy.type, policy.name
+//	tidegate.rate_limit.rate       gauge, {call}/s        chain.name, policy.name
+//	tidegate.throttle.rejection    gauge, 1               chain.name, policy.name
+//	tidegate.chaos.armed           up-down, 1             chain.name, policy.name
 //
 // Attempts by calls are the count of attempt.duration by that of operation.duration.
 // breaker.status is 1 for the state that a breaker is in and 0 for others; where there is
-// a breaker for each key it counts them. It, breaker.state.time and policy.active are read
-// off the policies, which tell them by [middleware.Reporter], when somebody collects.
+// a breaker for each key it counts them. policy.limit is that of a bulkhead or an adaptive
+// limit, and rate_limit.rate the rate just now, of one that adapts too; throttle.rejection is the share
+// of the calls that a throttle refuses, or would if it did not only observe, from 0 to 1. Of
+// policies for keys policy.limit and chaos.armed are sums, the rate is the lowest and the
+// rejection the highest. These, breaker.state.time and policy.active are read off the policies,
+// which tell them by [middleware.Reporter], when somebody collects.
 // The decision retry_budget of a retry and the transition of a breaker from closed to open
 // begin at 0 with their chain; other series begin with their first event.
 //
 // The decisions are rejected_open, rejected_probe_limit, rejected_recovering,
-// rejected_rate, rejected_bulkhead, rejected_deadline, rejected, would_reject,
-// retry_scheduled, retry_exhausted, retry_not_retryable, retry_budget, retry_deadline,
-// retry_canceled, retry_after_exceeded, retry_stopped, hedge_started, hedge_won,
-// hedge_refused, timed_out, fallback_used, limit_changed, health_check_failed and
+// rejected_rate, rejected_bulkhead, rejected_concurrency, rejected_throttle,
+// rejected_deadline, rejected, would_reject, retry_scheduled, retry_exhausted,
+// retry_not_retryable, retry_budget, retry_deadline, retry_canceled, retry_nested,
+// retry_after_exceeded, retry_stopped, hedge_started, hedge_won, hedge_refused, timed_out,
+// fallback_used, fallback_failed, limit_changed, lease_expired, injected, health_check_failed and
 // health_check_passed. A wait before a retry counts in full when it is scheduled. In
 // metrics error.type is an error type of Tidegate, a status code, the reason of a verdict,
 // or _OTHER. Keys of policies are no attributes of metrics: there may be thousands.
@@ -186,7 +212,8 @@
 //
 // # Health, alerts and the page
 //
-// [Health] and [HealthHandler] tell how the breakers, limits and queues of a [Manager] are.
+// [Health] and [HealthHandler] tell how the breakers, limits and queues of a [Manager] are, and
+// whether a throttle sheds load or chaos is armed.
 // They read the policies, and need no Observer. [EventsHandler] answers with the history,
 // and [Page] is for a browser.
 //
@@ -205,14 +232,17 @@
 //	RetryBudgetExhausted  warning   a budget refused a retry in the last five minutes
 //	RateLimiterSaturated  warning   rate limits refused more than 5 % of the operations of five
 //	                                minutes, 20 or more
-//	QueueWaitHigh         warning   95 % of the waits of five minutes in rate limits and bulkheads
-//	                                took more than 0.5 s, 20 or more
+//	LoadShedding          warning   throttles and adaptive limits refused more than 5 % of the
+//	                                operations of five minutes, 20 or more
+//	QueueWaitHigh         warning   95 % of the waits of five minutes in rate limits, bulkheads and
+//	                                adaptive limits took more than 0.5 s, 20 or more
 //	OperationErrorsHigh   warning   more than 5 % of the operations of five minutes failed, were
 //	                                refused or timed out; cancelled ones do not count; 20 or more
 //	TimeoutsHigh          warning   time limits cut more than 5 % of the attempts of five minutes,
 //	                                20 or more
+//	ChaosActive           warning   a chaos policy is armed
 //
-// Without WithLive there are only the alerts of circuits that are not closed. [Thresholds]
+// Without WithLive there are only the alerts of circuits that are not closed and of chaos. [Thresholds]
 // moves the limits. The folder prometheus has the same alerts as rules for Prometheus, and
 // docs/runbook.md says what to do about each.
 //

@@ -63,7 +63,7 @@ func TestEventsAreAsDocumented(t *testing.T) {
 	}
 	events := []middleware.Event{
 		full(middleware.Transition, "observed_open", "failure_rate"), full(middleware.Transition, "half_open", "delay_elapsed"),
-		full(middleware.RetryStopped, "", "budget"),
+		full(middleware.RetryStopped, "", "budget"), full(middleware.FallbackUsed, "", "failed"),
 	}
 	for kind := middleware.Kind(1); kind.String() != "unknown"; kind++ {
 		events = append(events, full(kind, "open", "some_reason"))
@@ -112,7 +112,7 @@ func TestEventsAreAsDocumented(t *testing.T) {
 // Each instrument has the kind, the unit and the attributes that doc.go says, and no others.
 func TestInstrumentsAreAsDocumented(t *testing.T) {
 	r := newRecorder()
-	chain := middleware.NewChain("x", r.observer(), policies.NewBreaker(policies.BreakerConfig{}), policies.NewBulkhead(policies.BulkheadConfig{}), emit(
+	chain := middleware.NewChain("x", r.observer(), policies.NewBreaker(policies.BreakerConfig{}), policies.NewBulkhead(policies.BulkheadConfig{}), adaptive(), emit(
 		middleware.Event{Kind: middleware.Waited, Policy: "breaker", Key: "k", Reason: "reason", Wait: time.Second},
 		middleware.Event{Kind: middleware.TimedOut, Policy: "breaker", Key: "k", Attempt: 1, Err: errors.New(canary)},
 		middleware.Event{Kind: middleware.Transition, Policy: "breaker", Key: "k", From: "open", To: "closed", Reason: "reason"}))
@@ -156,6 +156,11 @@ func kindOf(t *testing.T, m metricdata.Metrics) (kind string, attributes []strin
 		}
 	case metricdata.Sum[float64]:
 		kind = counter[data.IsMonotonic]
+		for _, p := range data.DataPoints {
+			add(p.Attributes)
+		}
+	case metricdata.Gauge[float64]:
+		kind = "gauge"
 		for _, p := range data.DataPoints {
 			add(p.Attributes)
 		}

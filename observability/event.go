@@ -64,7 +64,17 @@ func entryOf(c *call, e middleware.Event) entry {
 	case middleware.LimitChanged:
 		say(eventLimitChanged, log.SeverityInfo, keyLimitFrom.String(e.From), keyLimitTo.String(e.To), keyReason.String(e.Reason))
 	case middleware.FallbackUsed:
-		say(eventFallbackUsed, log.SeverityInfo, kind)
+		severity := log.SeverityInfo
+		if failedToo(e) {
+			severity = log.SeverityWarn
+		}
+		say(eventFallbackUsed, severity, fallbackAttributes(e)...)
+	case middleware.Injected:
+		say(eventInjected, log.SeverityWarn, injectedAttributes(e)...)
+	case middleware.NestedRetry:
+		say(eventNestedRetry, log.SeverityInfo, keyOuterAttempt.Int(e.Attempt), keyOuterSource.String(e.Reason), kind)
+	case middleware.LeaseExpired:
+		say(eventLeaseExpired, log.SeverityWarn, keyHeld.Float64(e.Wait.Seconds()))
 	case middleware.Waited:
 		say(eventWaited, log.SeverityDebug, keyWait.Float64(e.Wait.Seconds()))
 	case middleware.Rejected:
@@ -91,6 +101,11 @@ func (o *Observer) log(ctx context.Context, c *call, e middleware.Event) {
 // opens reports whether e is a breaker that opens by itself.
 func opens(e middleware.Event) bool {
 	return e.Kind == middleware.Transition && (e.To == "open" || e.To == "observed_open")
+}
+
+// failedToo reports whether e is an alternative that failed as what it replaced.
+func failedToo(e middleware.Event) bool {
+	return e.Kind == middleware.FallbackUsed && e.Reason == "failed"
 }
 
 // policyAttributes name the policy that e comes from.
@@ -139,6 +154,30 @@ func refusalAttributes(e middleware.Event) []attribute.KeyValue {
 	}
 	if e.Opener != "" {
 		attributes = append(attributes, keyOpener.String(e.Opener))
+	}
+	return attributes
+}
+
+func fallbackAttributes(e middleware.Event) []attribute.KeyValue {
+	attributes := []attribute.KeyValue{errorTypeKey.String(eventErrorType(e))}
+	if e.Reason != "" {
+		attributes = append(attributes, keyReason.String(e.Reason))
+	}
+	return attributes
+}
+
+// injectedAttributes say what a chaos policy has done, and for how long or with which error,
+// as far as there is one.
+func injectedAttributes(e middleware.Event) []attribute.KeyValue {
+	attributes := []attribute.KeyValue{keyFault.String(e.Reason)}
+	if e.Attempt > 0 {
+		attributes = append(attributes, keyAttempt.Int(e.Attempt))
+	}
+	if e.Wait > 0 {
+		attributes = append(attributes, keyFaultDuration.Float64(e.Wait.Seconds()))
+	}
+	if e.Err != nil {
+		attributes = append(attributes, errorTypeKey.String(eventErrorType(e)))
 	}
 	return attributes
 }

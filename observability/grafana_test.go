@@ -113,8 +113,8 @@ func TestDashboard(t *testing.T) {
 func TestDashboardShowsEachInstrument(t *testing.T) {
 	text := readText(t, dashboardFile)
 	families := regexp.MustCompile(`(?m)^# TYPE (\w+) `).FindAllStringSubmatch(string(readText(t, "prometheus/metrics.golden")), -1)
-	if len(families) != 9 {
-		t.Errorf("there are %d instruments, want 9", len(families))
+	if len(families) != 13 {
+		t.Errorf("there are %d instruments, want 13", len(families))
 	}
 	for _, m := range families {
 		if !regexp.MustCompile(`\b` + m[1] + `(_bucket|_sum|_count)?\{`).Match(text) {

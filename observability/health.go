@@ -43,8 +43,8 @@ type ServiceHealth struct {
 	// Missing is set for a critical service that does not exist.
 	Missing bool `json:"missing,omitzero"`
 
-	// Policies are those that can refuse calls or let them wait: breakers, rate limits and
-	// bulkheads. Of those that there are for each key only such are listed that are not well,
+	// Policies are those that can refuse calls or let them wait: breakers, rate limits,
+	// bulkheads, adaptive limits, throttles, deadlines and chaos. Of those that there are for each key only such are listed that are not well,
 	// maxListedKeys at the most; Omitted is how many more of those there are.
 	Policies []PolicyHealth `json:"policies,omitzero"`
 	Omitted  int            `json:"omitted,omitzero"`
@@ -69,6 +69,10 @@ type PolicyHealth struct {
 	Opener string    `json:"opened_by,omitzero"` // a trace
 	Share  *float64  `json:"share,omitzero"`     // nil without a breaker
 
+	// Note says in a few words what else there is to know: that a throttle sheds load, that
+	// chaos is armed, that a policy only observes.
+	Note string `json:"note,omitzero"`
+
 	// Readings are further numbers: failure_rate, tokens. Durations are in seconds.
 	Readings map[string]float64 `json:"readings,omitzero"`
 }
@@ -80,7 +84,7 @@ const maxListedKeys = 100
 //
 // A service is Pass while its breakers let all calls through. It is Warn when one does not:
 // it is open, half-open, forced open, or lets only a share of the calls through after a
-// recovery. That is no Fail, because a program that is taken out of service when something it
+// recovery; and when a throttle refuses a share of the calls, or chaos is armed. That is no Fail, because a program that is taken out of service when something it
 // depends on is down does not work any better. A service among critical is Fail while one of
 // its breakers is open, half-open or forced open, unless that is one of several, for each
 // key one. A critical service that does not exist is Warn. A breaker that somebody has
@@ -109,7 +113,7 @@ func serviceHealth(c *middleware.Chain, critical bool) ServiceHealth {
 	s := ServiceHealth{Name: c.Name(), Status: Pass, Critical: critical}
 	keys := 0
 	for _, r := range reportsOf(c) {
-		if r.Breaker == nil && r.Type != "rate_limit" && r.Type != "bulkhead" {
+		if r.Breaker == nil && !slices.Contains(holding, r.Type) {
 			continue
 		}
 		p := policyHealth(r, critical)
@@ -128,6 +132,9 @@ func serviceHealth(c *middleware.Chain, critical bool) ServiceHealth {
 	return s
 }
 
+// holding are the kinds of policies without a circuit that can refuse calls or let them wait.
+var holding = []string{"rate_limit", "bulkhead", "adaptive_limit", "throttle", "deadline", "chaos"}
+
 func policyHealth(r middleware.Report, critical bool) PolicyHealth {
 	p := PolicyHealth{Type: r.Type, Name: r.Name, Key: r.Key, Status: Pass, Running: r.Running, Waiting: r.Waiting}
 	for _, v := range r.Readings {
@@ -136,6 +143,7 @@ func policyHealth(r middleware.Report, critical bool) PolicyHealth {
 		}
 		p.Readings[v.Name] = v.Value
 	}
+	p.Note, p.Status = noteOf(r)
 	c := r.Breaker
 	if c == nil {
 		return p

@@ -125,6 +125,72 @@ func TestTheStatusOfHealth(t *testing.T) {
 	}
 }
 
+// What there is to know of a policy that is no circuit, and whether it is well.
+func TestTheNotesOfHealth(t *testing.T) {
+	observing := func(r middleware.Report) middleware.Report {
+		r.Settings = []middleware.Setting{{Name: "K", Value: "2"}, {Name: "ObserveOnly", Value: "on"}}
+		return r
+	}
+	for _, row := range []struct {
+		report middleware.Report
+		status Status
+		note   string
+	}{
+		{reporting("throttle", "rejection", 0), Pass, ""},
+		{reporting("throttle", "rejection", 0.345), Warn, "refuses 34.5 % of the calls, to take load off"},
+		{observing(reporting("throttle", "rejection", 0.345)), Pass, "only observes: it would refuse 34.5 % of the calls"},
+		{observing(reporting("throttle", "rejection", 0)), Pass, "only observes"},
+		{observing(reporting("bulkhead", "leases_expired", 1)), Pass, "only observes"},
+		{reporting("chaos", "armed", 0), Pass, ""},
+		{reporting("chaos", "armed", 1), Warn, "disturbs calls on purpose"},
+		{reporting("adaptive_limit", "limit", 12), Pass, ""},
+		{reporting("rate_limit", "rejection", 0.5), Pass, ""}, // of another kind
+		{reporting("deadline", "armed", 1), Pass, ""},
+	} {
+		m, all := withCircuits("a")
+		all["a"].report = row.report
+		for _, critical := range [][]string{nil, {"a"}} { // it is never Fail
+			s := Health(m, critical...).Services[0]
+			if s.Status != row.status || len(s.Policies) != 1 || s.Policies[0].Status != row.status || s.Policies[0].Note != row.note {
+				t.Errorf("%+v: %+v", row.report, s)
+			}
+		}
+		if got := tileOf(m.chains[0]); got.Status != row.status || got.Chaos != (row.note == "disturbs calls on purpose") ||
+			(got.Shedding > 0) != (row.status == Warn && row.report.Type == "throttle") {
+			t.Errorf("%+v: the tile is %+v", row.report, got)
+		}
+		key := row.report
+		key.Key = "eu"
+		all["a"].report = key // one that is well is not listed
+		if s := Health(m).Services[0]; (len(s.Policies) == 1) != (row.status != Pass) {
+			t.Errorf("for a key, %+v: %+v", row.report, s)
+		}
+	}
+	m, all := withCircuits("a")
+	all["a"].report.Breaker.Share = 1
+	all["a"].report.Settings = []middleware.Setting{{Name: "ObserveOnly", Value: "on"}}
+	if s := Health(m).Services[0]; s.Policies[0].Note != "" { // its state says so
+		t.Errorf("a circuit that observes: %+v", s)
+	}
+	all["a"].report = middleware.Report{Type: "retry", Name: "retry", Settings: []middleware.Setting{{Name: "ObserveOnly", Value: "on"}}}
+	if s := Health(m).Services[0]; len(s.Policies) != 0 {
+		t.Errorf("a retry is listed: %+v", s)
+	}
+}
+
+// Of policies for keys the page shows those first that there is something to know of.
+func TestKeysInTroubleComeFirst(t *testing.T) {
+	v := policyView{Keys: []keyView{
+		{"well", []policyView{viewPolicy(reporting("throttle", "rejection", 0))}},
+		{"waits", []policyView{viewPolicy(middleware.Report{Type: "bulkhead", Waiting: 1})}},
+		{"sheds", []policyView{viewPolicy(reporting("throttle", "rejection", 0.5))}},
+	}}
+	v.cutKeys()
+	if got := v.Keys[0].Key + " " + v.Keys[1].Key; got != "sheds waits" {
+		t.Errorf("first are %s", got)
+	}
+}
+
 // Of policies for keys only those are listed that are not well, and not too many.
 func TestHealthOfManyKeys(t *testing.T) {
 	var policies []middleware.Policy

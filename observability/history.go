@@ -23,7 +23,7 @@ type Record struct {
 	Kind   middleware.Kind
 	Reason string
 
-	From, To  string        // states of a Transition
+	From, To  string        // states of a Transition; of a LimitChanged the limit before the first event and after the last one
 	Attempt   int           // counted from 1; 0 when the event has none
 	Wait      time.Duration // of the last event; see [middleware.Kind]
 	ErrorType string        // the kind of error, as in the attribute error.type
@@ -38,7 +38,7 @@ type Record struct {
 func (r *Record) repeats(earlier *Record) bool {
 	return r.follows(earlier) && r.Policy == earlier.Policy &&
 		r.Kind == earlier.Kind && r.Reason == earlier.Reason &&
-		r.From == earlier.From && r.To == earlier.To &&
+		(r.Kind == middleware.LimitChanged || r.From == earlier.From && r.To == earlier.To) &&
 		r.Attempt == earlier.Attempt && r.ErrorType == earlier.ErrorType
 }
 
@@ -48,10 +48,15 @@ func (r *Record) follows(earlier *Record) bool {
 	return r.Chain == earlier.Chain && r.Key == earlier.Key
 }
 
+// turns reports whether earlier is the change of the same limit before, in another direction.
+func (r *Record) turns(earlier *Record) bool {
+	return r.Kind == middleware.LimitChanged && earlier.Kind == r.Kind && earlier.Policy == r.Policy
+}
+
 // fold adds the event of r to earlier.
 func (r *Record) fold(earlier *Record) {
 	earlier.Count++
-	earlier.Last, earlier.Wait, earlier.Opener = r.Last, r.Wait, r.Opener
+	earlier.Last, earlier.Wait, earlier.Opener, earlier.To = r.Last, r.Wait, r.Opener, r.To
 	if r.TraceID.IsValid() {
 		earlier.TraceID = r.TraceID
 	}
@@ -111,7 +116,7 @@ func (h *history) add(r Record) {
 			r.fold(earlier)
 			return
 		}
-		if earlier.Kind == middleware.Transition {
+		if earlier.Kind == middleware.Transition || r.turns(earlier) {
 			break
 		}
 	}

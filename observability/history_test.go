@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -151,6 +152,36 @@ a/breaker health_check_failed  1x
 	}
 	if got[3].ErrorType != "503" {
 		t.Errorf("the failed check is %+v", got[3])
+	}
+}
+
+// A limit that changes step by step in one direction is one record: from where to where. In
+// another direction it is another one.
+func TestHistoryFoldsChangesOfALimit(t *testing.T) {
+	o := observability.New()
+	chain := middleware.NewChain("a", o)
+	change := func(policy, from, to, reason string) {
+		chain.Emit(t.Context(), middleware.Event{Kind: middleware.LimitChanged, Policy: policy, From: from, To: to, Reason: reason})
+		chain.Emit(t.Context(), middleware.Event{Kind: middleware.Injected, Policy: "chaos", Reason: "error"})
+	}
+	change("limit", "10", "11", "growth")
+	change("limit", "11", "12", "growth")
+	change("other", "1", "2", "growth")
+	change("limit", "12", "6", "drop")
+	change("other", "2", "3", "growth")
+	change("limit", "6", "7", "growth")
+	change("limit", "7", "8", "growth")
+	var got []string
+	for _, r := range o.History() {
+		if r.Kind == middleware.LimitChanged {
+			got = append(got, fmt.Sprintf("%s %s %s-%s %dx", r.Policy, r.Reason, r.From, r.To, r.Count))
+		} else if r.Count != 7 {
+			t.Errorf("%d disturbances are in one record, want all 7", r.Count)
+		}
+	}
+	want := []string{"limit growth 10-12 2x", "other growth 1-3 2x", "limit drop 12-6 1x", "limit growth 6-8 2x"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

@@ -2,6 +2,7 @@ package observability_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -133,6 +134,12 @@ func TestLogRecords(t *testing.T) {
 		{Kind: middleware.HealthCheckPassed, Policy: "p"},
 		{Kind: middleware.LimitChanged, Policy: "p", From: "1", To: "2", Reason: "latency"},
 		{Kind: middleware.FallbackUsed, Policy: "p", Err: codedError{503}},
+		{Kind: middleware.FallbackUsed, Policy: "p", Err: codedError{503}, Reason: "failed"},
+		{Kind: middleware.Injected, Policy: "p", Reason: "latency", Wait: time.Second, Attempt: 2},
+		{Kind: middleware.Injected, Policy: "p", Reason: "error", Err: errors.New(canary)},
+		{Kind: middleware.NestedRetry, Policy: "p", Reason: "header", Attempt: 2, Err: codedError{503}},
+		{Kind: middleware.LeaseExpired, Policy: "p", Wait: time.Minute},
+		{Kind: middleware.WouldReject, Policy: "p", Reason: "client_throttled"},
 		{Kind: middleware.Kind(99), Policy: "p"},
 	} {
 		chain.Emit(t.Context(), e)
@@ -153,6 +160,12 @@ func TestLogRecords(t *testing.T) {
 		"INFO tidegate.breaker.health_check_passed chain.name=x policy.name=p",
 		"INFO tidegate.policy.limit_changed chain.name=x limit.from=1 limit.to=2 policy.name=p reason=latency",
 		"INFO tidegate.fallback.used chain.name=x error.type=503 policy.name=p",
+		"WARN tidegate.fallback.used chain.name=x error.type=503 policy.name=p reason=failed",
+		"WARN tidegate.chaos.injected attempt=2 chain.name=x chaos.duration=1 chaos.fault=latency policy.name=p",
+		"WARN tidegate.chaos.injected chain.name=x chaos.fault=error error.type=*errors.errorString policy.name=p",
+		"INFO tidegate.retry.nested chain.name=x error.type=503 policy.name=p retry.outer_attempt=2 retry.outer_source=header",
+		"WARN tidegate.policy.lease_expired chain.name=x lease.held=60 policy.name=p",
+		"INFO tidegate.policy.would_reject chain.name=x policy.name=p reason=client_throttled",
 	}
 	got := l.lines()
 	if !slices.Equal(got, want) {

@@ -21,9 +21,10 @@ import (
 // all without [Namespace]; trace_id is there when the trace is sampled. The text of an error
 // is not. The levels are
 //
-//	WARN   a breaker opens; a refusal; a timeout; retries that the budget has stopped
-//	INFO   other transitions and stops of retries, health checks, what would have been
-//	       refused, hedges that the budget refused, fallbacks, changed limits
+//	WARN   a breaker opens; a refusal; a timeout; retries that the budget has stopped; what
+//	       chaos does; a place that was not given back in time; a fallback that failed
+//	INFO   other transitions and stops of retries, nested retries, health checks, what would
+//	       have been refused, hedges that the budget refused, other fallbacks, changed limits
 //	DEBUG  scheduled retries, hedges, waits
 //
 // What calls repeat at WARN and INFO is folded: of refusals, timeouts, stopped retries and
@@ -91,7 +92,11 @@ func levelOf(e middleware.Event) slog.Level {
 		if e.Reason == "budget" {
 			return slog.LevelWarn
 		}
-	case middleware.Rejected, middleware.TimedOut:
+	case middleware.FallbackUsed:
+		if failedToo(e) {
+			return slog.LevelWarn
+		}
+	case middleware.Rejected, middleware.TimedOut, middleware.Injected, middleware.LeaseExpired:
 		return slog.LevelWarn
 	case middleware.RetryScheduled, middleware.HedgeStarted, middleware.HedgeWon, middleware.Waited:
 		return slog.LevelDebug
@@ -105,7 +110,8 @@ func levelOf(e middleware.Event) slog.Level {
 func (id *foldID) folds() bool {
 	switch id.kind {
 	case middleware.Rejected, middleware.WouldReject, middleware.RetryStopped, middleware.TimedOut,
-		middleware.HedgeRefused, middleware.FallbackUsed:
+		middleware.HedgeRefused, middleware.FallbackUsed, middleware.LimitChanged, middleware.Injected,
+		middleware.NestedRetry, middleware.LeaseExpired:
 		return true
 	default:
 		return false

@@ -108,6 +108,18 @@ func TestWhatIsLogged(t *testing.T) {
 		},
 		{middleware.Event{Kind: middleware.HedgeWon, Policy: "hedge", Attempt: 2}, `level=DEBUG msg=hedge.won chain.name=x policy.name=hedge attempt=2`},
 		{middleware.Event{Kind: middleware.HealthCheckPassed, Policy: "breaker"}, `level=INFO msg=breaker.health_check_passed chain.name=x policy.name=breaker`},
+		{
+			middleware.Event{Kind: middleware.Injected, Policy: "chaos", Attempt: 1, Reason: "hang"},
+			`level=WARN msg=chaos.injected chain.name=x policy.name=chaos chaos.fault=hang attempt=1`,
+		},
+		{
+			middleware.Event{Kind: middleware.LeaseExpired, Policy: "bulkhead", Wait: time.Minute},
+			`level=WARN msg=policy.lease_expired chain.name=x policy.name=bulkhead lease.held=60`,
+		},
+		{
+			middleware.Event{Kind: middleware.NestedRetry, Policy: "retry", Attempt: 2, Reason: "context", Err: errLeak},
+			`level=INFO msg=retry.nested chain.name=x policy.name=retry retry.outer_attempt=2 retry.outer_source=context error.type=*errors.errorString`,
+		},
 		{middleware.Event{Kind: 200, Policy: "unknown"}, ""},
 	} {
 		chain.Emit(t.Context(), row.event)
@@ -130,6 +142,7 @@ func TestLevelsAreThoseOfLogRecords(t *testing.T) {
 		for _, e := range []middleware.Event{
 			{Kind: kind},
 			{Kind: kind, Reason: "budget"},
+			{Kind: kind, Reason: "failed"},
 			{Kind: kind, To: "open"},
 			{Kind: kind, To: "observed_open"},
 			{Kind: kind, To: "half_open"},
@@ -138,6 +151,23 @@ func TestLevelsAreThoseOfLogRecords(t *testing.T) {
 			if got := levelOf(e); got != want {
 				t.Errorf("%v %q %q: %v, want %v", kind, e.Reason, e.To, got, want)
 			}
+		}
+	}
+}
+
+// What there may be much of with each call is folded.
+func TestWhichEventsAreFolded(t *testing.T) {
+	for _, e := range []middleware.Event{
+		{Kind: middleware.Rejected, Reason: "client_throttled"}, {Kind: middleware.WouldReject}, {Kind: middleware.LimitChanged, From: "2", To: "1"},
+		{Kind: middleware.Injected, Reason: "error"}, {Kind: middleware.NestedRetry, Attempt: 2}, {Kind: middleware.LeaseExpired},
+		{Kind: middleware.FallbackUsed, Reason: "failed"},
+	} {
+		chain, p := logsTo(slog.LevelInfo)
+		for range 100 {
+			chain.Emit(t.Context(), e)
+		}
+		if n := len(p.lines()); n != 1 {
+			t.Errorf("%d records of 100 times %s, want 1", n, e.Kind)
 		}
 	}
 }

@@ -50,6 +50,7 @@ func newInstruments(p metric.MeterProvider, c *chains) *instruments {
 	seconds := metric.WithExplicitBucketBoundaries(
 		0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
 	observeStates(m, c)
+	observeReadings(m, c)
 	return &instruments{
 		chains: c,
 		attempt: handled(m.Float64Histogram(metricAttempt, seconds, metric.WithUnit("s"),
@@ -184,6 +185,10 @@ func decisionOf(e middleware.Event) string {
 			return "rejected_rate"
 		case "bulkhead_full":
 			return "rejected_bulkhead"
+		case "concurrency_limited":
+			return "rejected_concurrency"
+		case "client_throttled":
+			return "rejected_throttle"
 		case "deadline_too_short":
 			return "rejected_deadline"
 		default:
@@ -195,6 +200,8 @@ func decisionOf(e middleware.Event) string {
 		switch e.Reason {
 		case "exhausted", "not_retryable", "budget", "deadline", "canceled":
 			return "retry_" + e.Reason
+		case "nested": // its NestedRetry counts
+			return ""
 		case "retry_after": // the server asked for a longer wait than is allowed
 			return "retry_after_exceeded"
 		default:
@@ -211,7 +218,16 @@ func decisionOf(e middleware.Event) string {
 	case middleware.LimitChanged:
 		return "limit_changed"
 	case middleware.FallbackUsed:
+		if failedToo(e) {
+			return "fallback_failed"
+		}
 		return "fallback_used"
+	case middleware.Injected:
+		return "injected"
+	case middleware.NestedRetry:
+		return "retry_nested"
+	case middleware.LeaseExpired:
+		return "lease_expired"
 	case middleware.HedgeStarted:
 		return "hedge_started"
 	case middleware.HedgeWon:
@@ -229,7 +245,7 @@ func decisionOf(e middleware.Event) string {
 func (o outcome) metricType() string {
 	switch o.errorType {
 	case "", "circuit_open", "probe_limit", "recovering", "rate_limited", "bulkhead_full", "budget_exhausted",
-		"deadline_too_short", "timeout",
+		"concurrency_limited", "client_throttled", "deadline_too_short", "timeout", "chaos", "alternative_failed",
 		"deadline_exceeded", "canceled", "superseded", "panic":
 		return o.errorType
 	}

@@ -41,6 +41,11 @@ const (
 	keyLimitScope    = attribute.Key(Namespace + "timeout.scope")
 	keyLimitFrom     = attribute.Key(Namespace + "limit.from")
 	keyLimitTo       = attribute.Key(Namespace + "limit.to")
+	keyFault         = attribute.Key(Namespace + "chaos.fault")
+	keyFaultDuration = attribute.Key(Namespace + "chaos.duration")
+	keyOuterAttempt  = attribute.Key(Namespace + "retry.outer_attempt")
+	keyOuterSource   = attribute.Key(Namespace + "retry.outer_source")
+	keyHeld          = attribute.Key(Namespace + "lease.held")
 	keyCallState     = attribute.Key(Namespace + "call.state")
 	keyDecision      = attribute.Key(Namespace + "decision")
 )
@@ -58,6 +63,9 @@ const (
 	eventHedgeRefused   = Namespace + "hedge.refused"
 	eventLimitChanged   = Namespace + "policy.limit_changed"
 	eventFallbackUsed   = Namespace + "fallback.used"
+	eventInjected       = Namespace + "chaos.injected"
+	eventNestedRetry    = Namespace + "retry.nested"
+	eventLeaseExpired   = Namespace + "policy.lease_expired"
 	eventWaited         = Namespace + "policy.waited"   // log records only
 	eventRejected       = Namespace + "policy.rejected" // log records only
 	eventTimeout        = Namespace + "timeout.exceeded"
@@ -74,4 +82,8 @@ const (
 	metricDecisions   = Namespace + "policy.decisions"
 	metricWait        = Namespace + "policy.wait.duration"
 	metricTransitions = Namespace + "breaker.transitions"
+	metricLimit       = Namespace + "policy.limit"
+	metricRate        = Namespace + "rate_limit.rate"
+	metricRejection   = Namespace + "throttle.rejection"
+	metricArmed       = Namespace + "chaos.armed"
 )

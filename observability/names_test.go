@@ -25,11 +25,11 @@ import (
 // names are all that dashboards, alerts and searches of users may rely on. A
 // change here breaks them.
 var names = []string{
-	"GET", "breaker probe", "breaker rejected", "bulkhead rejected", "bulkhead wait", "chain operation", "fallback", "operation attempt",
+	"GET", "breaker probe", "breaker rejected", "bulkhead rejected", "bulkhead wait", "chain operation", "adaptive limit rejected", "adaptive limit wait", "deadline rejected", "throttle rejected", "fallback", "operation attempt",
 	"queue rejected", "queue wait", "rate limit rejected", "rate limit wait",
 
 	"tidegate.breaker.health_check_failed", "tidegate.breaker.health_check_passed", "tidegate.breaker.state_changed",
-	"tidegate.fallback.used", "tidegate.policy.limit_changed", "tidegate.policy.rejected", "tidegate.policy.waited",
+	"tidegate.chaos.injected", "tidegate.policy.lease_expired", "tidegate.retry.nested", "tidegate.fallback.used", "tidegate.policy.limit_changed", "tidegate.policy.rejected", "tidegate.policy.waited",
 	"tidegate.hedge.refused", "tidegate.hedge.started", "tidegate.hedge.won", "tidegate.policy.would_reject", "tidegate.retry.scheduled", "tidegate.retry.stopped", "tidegate.timeout.exceeded",
 
 	"error.type", "http.request.method", "http.request.method_original", "http.request.resend_count",
@@ -42,11 +42,13 @@ var names = []string{
 	"tidegate.events.dropped", "tidegate.hedge.delay", "tidegate.operation", "tidegate.outcome", "tidegate.policies",
 	"tidegate.policy.key", "tidegate.policy.name",
 	"tidegate.reason", "tidegate.retry.delay", "tidegate.retry.delay_source", "tidegate.retry.stop_reason",
+	"tidegate.chaos.duration", "tidegate.chaos.fault", "tidegate.lease.held", "tidegate.retry.outer_attempt", "tidegate.retry.outer_source",
 	"tidegate.retry_after", "tidegate.timeout.limit", "tidegate.timeout.scope", "tidegate.wait.duration",
 
 	"tidegate.attempt.duration", "tidegate.breaker.state.time", "tidegate.breaker.status", "tidegate.policy.active",
 	"tidegate.breaker.transitions", "tidegate.operation.attempts", "tidegate.operation.duration",
 	"tidegate.policy.decisions", "tidegate.policy.wait.duration",
+	"tidegate.chaos.armed", "tidegate.policy.limit", "tidegate.rate_limit.rate", "tidegate.throttle.rejection",
 }
 
 func TestNamesAreTheDocumentedOnes(t *testing.T) {
@@ -130,7 +132,15 @@ func emittedNames(t *testing.T) map[string]bool {
 			middleware.Event{Kind: middleware.HealthCheckFailed, Policy: "breaker", Err: io.EOF},
 			middleware.Event{Kind: middleware.HealthCheckPassed, Policy: "breaker"},
 			middleware.Event{Kind: middleware.LimitChanged, Policy: "x", From: "1", To: "2"},
-			middleware.Event{Kind: middleware.FallbackUsed, Policy: "x", Err: io.EOF}))
+			middleware.Event{Kind: middleware.FallbackUsed, Policy: "x", Err: io.EOF},
+			middleware.Event{Kind: middleware.Waited, Policy: "x", Reason: "adaptive_limit", Wait: time.Second},
+			middleware.Event{Kind: middleware.Rejected, Policy: "x", Reason: "concurrency_limited"},
+			middleware.Event{Kind: middleware.Rejected, Policy: "x", Reason: "client_throttled"},
+			middleware.Event{Kind: middleware.Rejected, Policy: "deadline", Reason: "deadline_too_short"},
+			middleware.Event{Kind: middleware.Injected, Policy: "x", Reason: "latency", Wait: time.Second},
+			middleware.Event{Kind: middleware.NestedRetry, Policy: "x", Attempt: 2, Reason: "context"},
+			middleware.Event{Kind: middleware.LeaseExpired, Policy: "x", Wait: time.Minute}),
+			adaptive())
 		run(script{{0, 200}, {0, 200}, {0, 200}}, "GET",
 			emit(slices.Repeat([]middleware.Event{{Kind: middleware.TimedOut}}, 101)...))
 

@@ -45,7 +45,9 @@ func TestAttemptsOfAChainInAChain(t *testing.T) {
 func TestAttemptsOfAChainInARepeatedAttempt(t *testing.T) {
 	r := newRecorder()
 	o := r.observer()
-	retry := func() middleware.Policy { return policies.NewRetry(policies.RetryConfig{Attempts: 2, Delay: 1}) }
+	retry := func() middleware.Policy {
+		return policies.NewRetry(policies.RetryConfig{Attempts: 2, NestedAttempts: 2, Delay: 1})
+	}
 	outer, inner := middleware.NewChain("outer", o, retry()), middleware.NewChain("inner", o, retry())
 	fail := func(context.Context) error { return codedError{503} }
 	transport := transports.New(o.Transport(respond(503, http.NoBody)), inner)

@@ -55,6 +55,9 @@ func TestAlertsOfAnOutage(t *testing.T) {
 		{"a rate limit", func() []middleware.Policy {
 			return []middleware.Policy{policies.NewRateLimit(policies.RateLimitConfig{Rate: 1})}
 		}, well, []string{"OperationErrorsHigh", "RateLimiterSaturated"}},
+		{"a throttle", func() []middleware.Policy {
+			return []middleware.Policy{shedding()}
+		}, well, []string{"LoadShedding", "OperationErrorsHigh"}},
 		{"a queue", func() []middleware.Policy {
 			return []middleware.Policy{policies.NewRateLimit(policies.RateLimitConfig{Rate: 1.9, Burst: 1, MaxWait: time.Minute})}
 		}, well, []string{"QueueWaitHigh"}},
@@ -98,6 +101,18 @@ func call(t *testing.T, chain *middleware.Chain, op func(context.Context) error,
 		time.Sleep(interval)
 	}
 	synctest.Wait()
+}
+
+// shedding returns a policy that refuses one in ten of the first calls, as a throttle does.
+func shedding() middleware.Policy {
+	var n atomic.Int64
+	return middleware.PolicyFunc(func(ctx context.Context, next middleware.Next) error {
+		if i := n.Add(1); i > 720 || i%10 != 0 {
+			return next.Do(ctx)
+		}
+		next.Emit(ctx, middleware.Event{Kind: middleware.Rejected, Policy: "throttle", Reason: "client_throttled"})
+		return next.Reject(middleware.Rejection{Policy: "throttle", Reason: middleware.ErrThrottled})
+	})
 }
 
 // flapping returns an operation that fails five times in a minute.

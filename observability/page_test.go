@@ -268,6 +268,14 @@ func TestPageContract(t *testing.T) {
 			})
 		custom := middleware.PolicyFunc(func(ctx context.Context, next middleware.Next) error { return next.Do(ctx) })
 		shelf.chains = append(shelf.chains, middleware.NewChain("hosts", o, custom, &ownPolicy{}, keyed))
+		shelf.chains = append(shelf.chains, middleware.NewChain("load", o, emit(
+			middleware.Event{Kind: middleware.Injected, Policy: "chaos", Attempt: 1, Reason: "latency", Wait: time.Second},
+			middleware.Event{Kind: middleware.LimitChanged, Policy: "adaptive_limit", From: "20", To: "12", Reason: "drop"},
+			middleware.Event{Kind: middleware.WouldReject, Policy: "bulkhead", Reason: "bulkhead_full"},
+			middleware.Event{Kind: middleware.NestedRetry, Policy: "retry", Attempt: 2, Reason: "header"},
+			middleware.Event{Kind: middleware.LeaseExpired, Policy: "bulkhead", Wait: time.Minute},
+			middleware.Event{Kind: middleware.FallbackUsed, Policy: "fallback", Reason: "failed"},
+		), adaptive(), teller{{Type: "bulkhead", Name: "bulkhead", Settings: []middleware.Setting{{Name: "ObserveOnly", Value: "on"}}}}))
 		page := observability.Page(shelf)
 		time.Sleep(time.Second)
 		for _, c := range shelf.chains {
@@ -281,7 +289,7 @@ func TestPageContract(t *testing.T) {
 				got.WriteString("stream\n" + pretty(t, text))
 			}
 		}
-		for _, target := range []string{"/chain?service=billing", "/chain?service=hosts", "/trace?id=0-1"} {
+		for _, target := range []string{"/chain?service=billing", "/chain?service=hosts", "/chain?service=load", "/trace?id=0-1"} {
 			got.WriteString(target + "\n" + pretty(t, ask(page, "GET", target, "").Body.String()))
 		}
 		const file = "testdata/page.golden"

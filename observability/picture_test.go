@@ -327,6 +327,45 @@ billing GET /invoices/{id} INTERNAL 0s RED attempts=0 chain.name=billing error.t
 `,
 		},
 		{
+			name: "held back by an adaptive limit, refused by it, by a throttle and by a deadline",
+			policies: []middleware.Policy{emit(
+				middleware.Event{Kind: middleware.Waited, Policy: "mine", Reason: "adaptive_limit", Wait: 5 * ms},
+				middleware.Event{Kind: middleware.Rejected, Policy: "mine", Reason: "concurrency_limited"},
+				middleware.Event{Kind: middleware.Rejected, Policy: "yours", Reason: "client_throttled"},
+				middleware.Event{Kind: middleware.Rejected, Policy: "theirs", Reason: "deadline_too_short"},
+				middleware.Event{Kind: middleware.Waited, Policy: "adaptive_limit", Reason: "other", Wait: 5 * ms},
+			), teller{{Type: "deadline", Name: "theirs"}, {Type: "adaptive_limit", Name: "adaptive_limit"}}},
+			answers: script{{10 * ms, 200}},
+			want: `
+billing GET /invoices/{id} INTERNAL 10ms attempts=1 chain.name=billing operation=GET /invoices/{id} outcome=success policies=[] wait.duration=0.01
+  adaptive limit wait INTERNAL 5ms chain.name=billing policy.name=mine wait.duration=0.005
+  adaptive limit wait INTERNAL 5ms chain.name=billing policy.name=adaptive_limit wait.duration=0.005
+  adaptive limit rejected INTERNAL 1ns RED chain.name=billing error.type=concurrency_limited policy.name=mine
+  throttle rejected INTERNAL 1ns RED chain.name=billing error.type=client_throttled policy.name=yours
+  deadline rejected INTERNAL 1ns RED chain.name=billing error.type=deadline_too_short policy.name=theirs
+  GET CLIENT 10ms attempt=1 http.response.status_code=200 outcome=success
+`,
+		},
+		{
+			name: "disturbed, nested, held for too long, and the fallback failed too: only that row is red",
+			policies: []middleware.Policy{emit(
+				middleware.Event{Kind: middleware.Injected, Policy: "chaos", Attempt: 1, Reason: "error", Err: codedError{503}},
+				middleware.Event{Kind: middleware.NestedRetry, Policy: "retry", Attempt: 2, Reason: "context", Err: codedError{503}},
+				middleware.Event{Kind: middleware.LeaseExpired, Policy: "bulkhead", Key: "eu", Wait: time.Minute},
+				middleware.Event{Kind: middleware.FallbackUsed, Policy: "fallback", Err: codedError{503}, Reason: "failed"},
+			)},
+			answers: script{{10 * ms, 200}},
+			want: `
+billing GET /invoices/{id} INTERNAL 10ms attempts=1 chain.name=billing operation=GET /invoices/{id} outcome=success policies=[]
+  + 0s tidegate.chaos.injected attempt=1 chaos.fault=error error.type=503 policy.name=chaos
+  + 0s tidegate.retry.nested error.type=503 policy.name=retry retry.outer_attempt=2 retry.outer_source=context
+  + 0s tidegate.policy.lease_expired lease.held=60 policy.key=eu policy.name=bulkhead
+  + 0s tidegate.fallback.used error.type=503 policy.name=fallback reason=failed
+  fallback INTERNAL 0s RED chain.name=billing error.type=503 policy.name=fallback reason=failed
+  GET CLIENT 10ms attempt=1 http.response.status_code=200 outcome=success
+`,
+		},
+		{
 			name: "attempts time out, then the whole operation",
 			policies: []middleware.Policy{
 				policies.NewTimeout(policies.TimeoutConfig{Limit: 500 * ms}), retry(), policies.NewTimeout(policies.TimeoutConfig{Limit: 100 * ms}),

@@ -39,22 +39,13 @@ type profile struct {
 	owner    weak.Pointer[middleware.Chain]
 	chain    string
 	policies attribute.KeyValue
-	timeouts []limit
 	breaker  int // where the outermost one stands, or -1
 	names    cache[string, string]
-}
-
-// A limit is a timeout of a chain, which may stand around its retries or inside.
-type limit struct {
-	policy string
-	length time.Duration
-	inside bool
 }
 
 func newProfile(c *middleware.Chain) *profile {
 	p := &profile{owner: weak.Make(c), chain: c.Name(), breaker: -1}
 	var names []string
-	retries := false
 	for i, policy := range c.Policies() {
 		named, ok := policy.(interface{ Name() string })
 		if !ok {
@@ -63,12 +54,6 @@ func newProfile(c *middleware.Chain) *profile {
 		names = append(names, named.Name())
 		if r, ok := policy.(middleware.Reporter); ok && p.breaker < 0 && isBreaker(r) {
 			p.breaker = i
-		}
-		switch policy := policy.(type) {
-		case interface{ Attempts() int }:
-			retries = true
-		case interface{ Limit() time.Duration }:
-			p.timeouts = append(p.timeouts, limit{named.Name(), policy.Limit(), retries})
 		}
 	}
 	p.policies = keyPolicies.StringSlice(names)
@@ -98,14 +83,28 @@ func (p *profile) opening(c *middleware.Chain, operation middleware.Operation) [
 		attributes = append(attributes, keyOperationKey.String(operation.Key))
 	}
 	if p.breaker >= 0 {
-		c.Policies()[p.breaker].(middleware.Reporter).Reports(func(r middleware.Report) bool {
+		if state := stateOf(c.Policies(), p.breaker); state != "" {
+			attributes = append(attributes, keyState.String(state))
+		}
+	}
+	return attributes
+}
+
+// stateOf returns the state of the circuit that the policy at that place is, or "" if another
+// policy has come there.
+func stateOf(policies []middleware.Policy, place int) (state string) {
+	if place >= len(policies) {
+		return ""
+	}
+	if r, ok := policies[place].(middleware.Reporter); ok {
+		r.Reports(func(r middleware.Report) bool {
 			if r.Breaker != nil {
-				attributes = append(attributes, keyState.String(r.Breaker.State))
+				state = r.Breaker.State
 			}
 			return false
 		})
 	}
-	return attributes
+	return state
 }
 
 // isBreaker reports whether a policy is one circuit, and not one for each key.
@@ -118,12 +117,22 @@ func isBreaker(r middleware.Reporter) (found bool) {
 }
 
 // scope says what the timeout of e limits: an attempt or the whole operation. It
-// is empty when two timeouts of the chain cannot be told apart.
+// is empty when two timeouts of the chain cannot be told apart. Their limits may be others
+// than before.
 func (p *profile) scope(e middleware.Event) string {
 	inside, outside := e.Attempt > 1, false
-	for _, t := range p.timeouts {
-		if t.policy == e.Policy && t.length == e.Wait {
-			inside, outside = inside || t.inside, outside || !t.inside
+	retries := false
+	for _, policy := range p.owner.Value().Policies() {
+		switch policy := policy.(type) {
+		case interface{ Attempts() int }:
+			retries = true
+		case interface {
+			Name() string
+			Limit() time.Duration
+		}:
+			if policy.Name() == e.Policy && policy.Limit() == e.Wait {
+				inside, outside = inside || retries, outside || !retries
+			}
 		}
 	}
 	switch {

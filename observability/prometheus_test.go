@@ -95,11 +95,13 @@ func TestRulesHaveTheThresholdsOfTheProcess(t *testing.T) {
 		retryStorm:           {fmt.Sprintf("> %v", d.RetryStorm), fmt.Sprintf(">= %v", stormRate)},
 		retryBudgetExhausted: {fmt.Sprintf("> %d", d.RetryBudgetExhausted)},
 		rateLimiterSaturated: {fmt.Sprintf("> %v", d.RateLimiterSaturated), calls},
+		loadShedding:         {fmt.Sprintf("> %v", d.LoadShedding), calls},
 		queueWaitHigh:        {fmt.Sprintf("> %v", d.QueueWaitHigh.Seconds()), calls},
 		operationErrorsHigh:  {fmt.Sprintf("> %v", d.OperationErrorsHigh), calls},
 		timeoutsHigh:         {fmt.Sprintf("> %v", d.TimeoutsHigh), calls},
+		chaosActive:          {"> 0"}, // a policy that is armed
 	}
-	windows := map[string]string{breakerFlapping: "[10m]", breakerOpen: "", breakerStuckOpen: "", severalBreakersOpen: ""}
+	windows := map[string]string{breakerFlapping: "[10m]", breakerOpen: "", breakerStuckOpen: "", severalBreakersOpen: "", chaosActive: ""}
 	for _, g := range readRules(t).Groups {
 		for _, r := range g.Rules {
 			name := strings.TrimPrefix(r.Alert, "Tidegate")

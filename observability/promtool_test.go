@@ -40,6 +40,8 @@ func TestRealPromtoolRejectsOtherRules(t *testing.T) {
 	for _, row := range [][2]string{
 		{"for: 1m", "for: 2m"}, {"for: 10m", "for: 9m30s"}, {">= 3\n        labels", ">= 2\n        labels"},
 		{"> 1.5", "> 1.4"}, {"> 0.05", "> 0.07"}, {"> 0.5\n", "> 0.7\n"}, {"[5m]", "[20m]"},
+		{"rejected_throttle|rejected_concurrency", "rejected_throttle"}, {"rejected_throttle|rejected_concurrency", "rejected.*|would_reject"},
+		{"(tidegate_chaos_armed) > 0", "(tidegate_chaos_armed) > 1"}, {"|bulkhead|adaptive_limit", "|bulkhead"},
 	} {
 		dir := t.TempDir()
 		changed := bytes.Replace(rules, []byte(row[0]), []byte(row[1]), 1)

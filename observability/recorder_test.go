@@ -81,6 +81,10 @@ func (r *recorder) measured(t *testing.T, name string) []string {
 			for _, p := range data.DataPoints {
 				points = append(points, fmt.Sprintf("%s: %.3g", text(p.Attributes.ToSlice()), p.Value))
 			}
+		case metricdata.Gauge[float64]:
+			for _, p := range data.DataPoints {
+				points = append(points, fmt.Sprintf("%s: %.3g", text(p.Attributes.ToSlice()), p.Value))
+			}
 		case metricdata.Histogram[int64]:
 			for _, p := range data.DataPoints {
 				points = append(points, fmt.Sprintf("%s: %d, sum %d", text(p.Attributes.ToSlice()), p.Count, p.Sum))

@@ -47,7 +47,10 @@ func (o *Observer) trace(ctx context.Context, c *call, e middleware.Event) {
 		row.endAt(e.Time.Add(time.Nanosecond)) // Jaeger warns of a span that takes no time
 	case middleware.FallbackUsed:
 		row := o.row(ctx, l, "fallback", e.Time.Add(-e.Wait))
-		describeRow(row, e, errorTypeKey.String(eventErrorType(e)))
+		if failedToo(e) {
+			row.redden()
+		}
+		describeRow(row, e, fallbackAttributes(e)...)
 		row.endAt(e.Time)
 		o.event(l, c, e)
 	default:
@@ -120,10 +123,14 @@ func (o *Observer) kind(e middleware.Event) string {
 		return "rate limit"
 	case "bulkhead", "bulkhead_full":
 		return "bulkhead"
+	case "adaptive_limit", "concurrency_limited":
+		return "adaptive limit"
+	case "client_throttled":
+		return "throttle"
 	}
 	kind := e.Policy
 	switch t := o.chains.policyType(e.Chain, e.Policy); t {
-	case "breaker", "rate_limit", "bulkhead":
+	case "breaker", "rate_limit", "bulkhead", "adaptive_limit", "throttle", "deadline", "chaos":
 		kind = t
 	}
 	return strings.ReplaceAll(kind, "_", " ")

@@ -63,10 +63,11 @@ func (s state) attributes() []attribute.KeyValue {
 func newTally(c *chains) tally {
 	t := tally{make(map[calls]int64), make(map[state]int64), make(map[breaker][]middleware.StateTime)}
 	c.reports(func(chain string, policy uintptr, r middleware.Report) bool {
-		if r.Type == "bulkhead" || r.Running > 0 {
+		places := r.Type == "bulkhead" || r.Type == "adaptive_limit"
+		if places || r.Running > 0 {
 			t.calls[calls{chain, r.Type, r.Name, "running"}] += int64(r.Running)
 		}
-		if r.Type == "bulkhead" || r.Type == "rate_limit" || r.Waiting > 0 {
+		if places || r.Type == "rate_limit" || r.Waiting > 0 {
 			t.calls[calls{chain, r.Type, r.Name, "waiting"}] += int64(r.Waiting)
 		}
 		if r.Breaker != nil {

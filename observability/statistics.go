@@ -29,6 +29,9 @@ type counts struct {
 	retries    int64 // attempts that another one followed
 	overBudget int64 // retries that a budget refused
 	overRate   int64 // calls that a rate limit refused
+	shed       int64 // calls that a throttle or an adaptive limit refused
+	spared     int64 // decisions to refuse that were only observed
+	disturbed  int64 // what chaos did
 	cut        int64 // decisions of time limits to end what they limit
 }
 
@@ -47,6 +50,9 @@ func (c *counts) add(other *counts) {
 	c.retries += other.retries
 	c.overBudget += other.overBudget
 	c.overRate += other.overRate
+	c.shed += other.shed
+	c.spared += other.spared
+	c.disturbed += other.disturbed
 	c.cut += other.cut
 }
 
@@ -83,9 +89,11 @@ const (
 	byRetry cause = iota
 	byBudget
 	byRate
+	byLoad
 	byWait
 	byLimit
 	byFailure
+	byChaos
 	causes
 )
 
@@ -176,13 +184,21 @@ func (s *statistics) observe(e middleware.Event, id trace.TraceID) {
 		}
 		s.witness(byFailure, e, id, at)
 	case middleware.Rejected:
-		if e.Reason == "rate_limited" {
+		switch e.Reason {
+		case "rate_limited":
 			count(func(c *counts) *int64 { return &c.overRate }, byRate)
+		case "client_throttled", "concurrency_limited":
+			count(func(c *counts) *int64 { return &c.shed }, byLoad)
 		}
 		s.witness(byFailure, e, id, at)
 	case middleware.TimedOut:
 		count(func(c *counts) *int64 { return &c.cut }, byLimit)
 		s.witness(byFailure, e, id, at)
+	case middleware.WouldReject:
+		c.spared++
+		s.total.spared++
+	case middleware.Injected:
+		count(func(c *counts) *int64 { return &c.disturbed }, byChaos)
 	case middleware.Waited:
 		if forTurn(e.Reason) {
 			d.waits.add(e.Wait)
@@ -192,9 +208,10 @@ func (s *statistics) observe(e middleware.Event, id trace.TraceID) {
 	}
 }
 
-// forTurn reports whether a wait with that reason was one in a rate limit or a bulkhead.
+// forTurn reports whether a wait with that reason was one in a rate limit, a bulkhead or an
+// adaptive limit.
 func forTurn(reason string) bool {
-	return reason == "rate" || reason == "pause" || reason == "bulkhead"
+	return reason == "rate" || reason == "pause" || reason == "bulkhead" || reason == "adaptive_limit"
 }
 
 // witness remembers the event. The lock is held.
@@ -218,7 +235,7 @@ func (s *statistics) open(o opened) {
 // figures are what is known of a chain over a while.
 type figures struct {
 	counts
-	took, waits histogram // of calls, and of waits in rate limits and bulkheads
+	took, waits histogram // of calls, and of waits for a turn
 
 	span     time.Duration // the while: the whole one, even if the chain is younger
 	began    time.Time     // when the chain was first heard of

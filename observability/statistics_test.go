@@ -106,7 +106,12 @@ func TestEventsAreCounted(t *testing.T) {
 			{Kind: middleware.Rejected, Policy: "limit", Reason: "rate_limited"},
 			{Kind: middleware.Rejected, Policy: "limit", Reason: "deadline_too_short"},
 			{Kind: middleware.Rejected, Policy: "breaker", Reason: "circuit_open"},
+			{Kind: middleware.Rejected, Policy: "adaptive", Reason: "concurrency_limited"},
+			{Kind: middleware.Rejected, Policy: "throttle", Reason: "client_throttled"},
+			{Kind: middleware.WouldReject, Policy: "throttle", Reason: "client_throttled"},
+			{Kind: middleware.Injected, Policy: "chaos", Reason: "latency", Wait: time.Minute},
 			{Kind: middleware.TimedOut, Policy: "total"},
+			{Kind: middleware.Waited, Policy: "adaptive", Reason: "adaptive_limit", Wait: time.Second},
 			{Kind: middleware.Waited, Policy: "limit", Reason: "rate", Wait: time.Second},
 			{Kind: middleware.Waited, Policy: "limit", Reason: "pause", Wait: time.Second},
 			{Kind: middleware.Waited, Policy: "bulkhead", Reason: "bulkhead", Wait: time.Second},
@@ -120,17 +125,17 @@ func TestEventsAreCounted(t *testing.T) {
 			l.observe(context.Background(), e)
 		}
 		f := l.figures("x", time.Minute)
-		if want := (counts{retries: 2, overBudget: 2, overRate: 2, cut: 2}); f.counts != want || f.total != want {
+		if want := (counts{retries: 2, overBudget: 2, overRate: 2, shed: 4, spared: 2, disturbed: 2, cut: 2}); f.counts != want || f.total != want {
 			t.Errorf("got %+v, in all %+v; want %+v", f.counts, f.total, want)
 		}
-		if f.waits.total != 6 {
-			t.Errorf("%d waits, want 6", f.waits.total)
+		if f.waits.total != 8 {
+			t.Errorf("%d waits, want 8", f.waits.total)
 		}
 		if len(f.openings) != 2 || f.openings[0].key != "eu" || f.openings[0].trace != id {
 			t.Errorf("openings: %+v", f.openings)
 		}
 		for by, policy := range map[cause]string{
-			byRetry: "retry", byBudget: "retry", byRate: "limit", byWait: "bulkhead", byLimit: "total", byFailure: "total",
+			byRetry: "retry", byBudget: "retry", byRate: "limit", byLoad: "throttle", byChaos: "chaos", byWait: "bulkhead", byLimit: "total", byFailure: "total",
 		} {
 			if w := f.witness[by]; w.policy != policy || w.trace != id {
 				t.Errorf("the witness of cause %d: %+v, want %s", by, w, policy)

@@ -13,6 +13,7 @@ const (
 	DefaultSeveralBreakersOpen  = 3
 	DefaultRetryStorm           = 1.5
 	DefaultRateLimiterSaturated = 0.05
+	DefaultLoadShedding         = 0.05
 	DefaultQueueWaitHigh        = 500 * time.Millisecond
 	DefaultOperationErrorsHigh  = 0.05
 	DefaultTimeoutsHigh         = 0.05
@@ -46,8 +47,12 @@ type Thresholds struct {
 	// rate limits refuse without an alert.
 	RateLimiterSaturated float64
 
-	// QueueWaitHigh is how long 95 % of the waits of five minutes in rate limits and
-	// bulkheads last at the most without an alert. It is measured to a sixteenth.
+	// LoadShedding is the share of the operations of five minutes, from 0 to 1, that throttles
+	// and adaptive limits refuse without an alert.
+	LoadShedding float64
+
+	// QueueWaitHigh is how long 95 % of the waits of five minutes in rate limits, bulkheads
+	// and adaptive limits last at the most without an alert. It is measured to a sixteenth.
 	QueueWaitHigh time.Duration
 
 	// OperationErrorsHigh is the share of the operations of five minutes, from 0 to 1, that
@@ -57,6 +62,9 @@ type Thresholds struct {
 	// TimeoutsHigh is how many time limits cut in five minutes without an alert, as a share of
 	// the attempts.
 	TimeoutsHigh float64
+
+	// ChaosActive is how long a chaos policy is armed without an alert. The default is zero.
+	ChaosActive time.Duration
 
 	// MinCalls is how many operations, attempts or waits there must be before a share of
 	// them says anything.
@@ -71,6 +79,7 @@ func (t Thresholds) complete() Thresholds {
 	t.SeveralBreakersOpen = cmp.Or(t.SeveralBreakersOpen, DefaultSeveralBreakersOpen)
 	t.RetryStorm = cmp.Or(t.RetryStorm, DefaultRetryStorm)
 	t.RateLimiterSaturated = cmp.Or(t.RateLimiterSaturated, DefaultRateLimiterSaturated)
+	t.LoadShedding = cmp.Or(t.LoadShedding, DefaultLoadShedding)
 	t.QueueWaitHigh = cmp.Or(t.QueueWaitHigh, DefaultQueueWaitHigh)
 	t.OperationErrorsHigh = cmp.Or(t.OperationErrorsHigh, DefaultOperationErrorsHigh)
 	t.TimeoutsHigh = cmp.Or(t.TimeoutsHigh, DefaultTimeoutsHigh)

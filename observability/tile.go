@@ -25,6 +25,9 @@ type tile struct {
 	Running int `json:"running"`
 	Waiting int `json:"waiting"`
 
+	Shedding float64 `json:"shedding,omitempty"` // the largest share of the calls that a throttle refuses
+	Chaos    bool    `json:"chaos,omitempty"`    // calls are disturbed on purpose
+
 	*measures // nil without WithLive
 }
 
@@ -38,7 +41,8 @@ type measures struct {
 	P95           float64    `json:"p95"`
 	P99           float64    `json:"p99"`
 	InFlight      int64      `json:"in_flight"`
-	Spark         [][4]int64 `json:"spark"` // succeeded, failed, rejected, retried; the oldest first
+	WouldRefuse   int64      `json:"would_refuse,omitempty"` // decisions of policies that only observe
+	Spark         [][4]int64 `json:"spark"`                  // succeeded, failed, rejected, retried; the oldest first
 }
 
 const (
@@ -53,6 +57,7 @@ func measuresOf(l *live, chain string, now time.Time) *measures {
 		Calls: f.total.calls(), InFlight: f.inFlight, Spark: l.spark(chain, sparkBars),
 		P50: f.took.quantile(0.5).Seconds(), P95: f.took.quantile(0.95).Seconds(), P99: f.took.quantile(0.99).Seconds(),
 	}
+	m.WouldRefuse = f.spared
 	calls := f.calls()
 	if calls == 0 {
 		return m
@@ -73,6 +78,10 @@ func tileOf(c *middleware.Chain) tile {
 	for r := range c.Reports {
 		t.Running += r.Running
 		t.Waiting += r.Waiting
+		t.Shedding, t.Chaos = max(t.Shedding, shedBy(r)), t.Chaos || armed(r)
+		if _, status := noteOf(r); status != Pass {
+			t.Status = Warn
+		}
 		if r.Breaker == nil {
 			continue
 		}

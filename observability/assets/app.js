@@ -119,6 +119,8 @@ function drawSummary() {
     sum("success", rate > 0 ? format.percent(add((s) => (s.success_rate ?? 0) * s.rate) / rate) : format.none);
     sum("calls/s", format.rate(add((s) => s.rate)));
   }
+  const chaos = all.filter((s) => s.chaos).length;
+  if (chaos || sums.has("chaos")) sum("chaos", String(chaos), chaos ? "bad" : undefined);
   sum("in flight", format.count(add((s) => s.in_flight ?? s.running)));
   sum("waiting", format.count(add((s) => s.waiting)));
 }

@@ -10,15 +10,33 @@ const made = new Map(); // by id
 
 const kinds = {
   transition: (e) => e.kind === "transition" || e.kind.startsWith("health_check") || e.kind === "limit_changed",
-  refusal: (e) => e.kind === "rejected" || e.kind === "would_reject" || e.kind === "timed_out",
-  retry: (e) => e.kind.startsWith("retry") || e.kind.startsWith("hedge") || e.kind === "fallback_used",
+  chaos: (e) => e.kind === "injected",
+  refusal: (e) => ["rejected", "would_reject", "timed_out", "lease_expired"].includes(e.kind),
+  retry: (e) => e.kind.startsWith("retry") || e.kind === "nested_retry" || e.kind.startsWith("hedge") || e.kind === "fallback_used",
 };
 
 const after = (e) => (e.error_type ? ` (${words(e.error_type)})` : "");
 
+const lasting = (e) => (e.wait ? ` ${duration(e.wait)}` : "");
+
+// What a policy that only observes would have done to a call, by the reason; to refuse it by any other.
+const observed = {
+  rate: (e) => `would have held it back for${lasting(e)}`,
+  pause: (e) => `would have held it back for${lasting(e)}, in a pause`,
+  timeout: (e) => `would have cut it off after${lasting(e)}`,
+};
+
+const faults = {
+  latency: (e) => `added a latency of${lasting(e)}`,
+  error: (e) => `made it fail${after(e)}`,
+  outcome: (e) => `changed its outcome${after(e)}`,
+  hang: () => "let it hang",
+  cut: (e) => (e.wait ? `cut it off after${lasting(e)}` : "cut it off"),
+};
+
 const sentences = {
   rejected: (e) => `refused: ${words(e.reason)}${e.wait ? `, come back in ${duration(e.wait)}` : ""}`,
-  would_reject: (e) => `would have refused: ${words(e.reason)}`,
+  would_reject: (e) => `only observes: ${(observed[e.reason] ?? ((x) => `would have refused, ${words(x.reason)}`))(e)}`,
   retry_scheduled: (e) => `attempt ${e.attempt} failed${after(e)}, the next one in ${duration(e.wait)}`,
   retry_stopped: (e) => `attempt ${e.attempt} failed${after(e)}, no other: ${words(e.reason)}`,
   waited: (e) => `waited ${duration(e.wait)} for a turn`,
@@ -29,7 +47,12 @@ const sentences = {
   health_check_failed: (e) => `health check failed${after(e)}`,
   health_check_passed: () => "health check passed",
   limit_changed: (e) => `limit changed from ${e.from} to ${e.to}${e.reason ? ` (${words(e.reason)})` : ""}`,
-  fallback_used: (e) => `fallback used${after(e)}`,
+  fallback_used: (e) => (e.reason === "failed" ? `the fallback failed too${after(e)}` : `fallback used${after(e)}`),
+  injected: (e) => `disturbed a call on purpose: ${(faults[e.reason] ?? ((x) => words(x.reason)))(e)}`,
+  nested_retry: (e) =>
+    `failed${after(e)} and does not repeat: attempt ${e.attempt} of an outer retry` +
+    (e.reason === "header" ? " in another process" : ""),
+  lease_expired: (e) => `a place was held for${lasting(e)} and not given back: others have it`,
 };
 
 // happened tells what an event is about, as nodes.

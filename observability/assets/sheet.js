@@ -144,6 +144,11 @@ const kinds = {
   timeout: "Time limit",
   rate_limit: "Rate limit",
   bulkhead: "Bulkhead",
+  adaptive_limit: "Adaptive limit",
+  throttle: "Throttle",
+  deadline: "Deadline",
+  fallback: "Fallback",
+  chaos: "Chaos",
   keyed: "One for each key",
   function: "A function",
 };
@@ -170,8 +175,9 @@ function layer(policy, depth) {
   node.append(keys);
   if (policy.type === "budget") node.classList.add("part");
   node.update = (p) => {
-    node.dataset.level = p.circuit ? stateOf(p.circuit.state).level : "";
-    drawCircuit(state, p.circuit);
+    node.dataset.level = p.circuit ? stateOf(p.circuit.state).level : p.note?.warn ? "warn" : "";
+    if (p.note) drawNote(state, p.note);
+    else drawCircuit(state, p.circuit);
     drawReadings(readings, p);
     drawKeys(keys, p);
   };
@@ -185,6 +191,7 @@ function pair(name, value) {
 
 function drawCircuit(node, circuit) {
   if (!circuit) {
+    delete node.dataset.text;
     node.replaceChildren();
     return;
   }
@@ -198,16 +205,28 @@ function drawCircuit(node, circuit) {
   node.replaceChildren(icon(s.shape), text);
 }
 
+function drawNote(node, note) {
+  const level = note.warn ? "warn" : "none";
+  node.className = `state ${level}`;
+  if (node.dataset.text === note.text) return;
+  node.dataset.text = note.text;
+  node.replaceChildren(icon(note.warn ? "triangle" : "eye"), note.text);
+}
+
+const seconds = new Set(["rtt", "rtt_long", "usual", "delay", "pause"]);
+
 function reading(name, value) {
-  if (name.endsWith("_rate") || name === "ratio") return percent(value);
-  if (name.endsWith("_seconds") || name.endsWith("duration")) return duration(value);
+  if (name.endsWith("_rate") || name === "ratio" || name.startsWith("rejection")) return percent(value);
+  if (name.endsWith("_seconds") || name.endsWith("duration") || seconds.has(name)) return duration(value);
+  if (name === "armed") return value > 0 ? "yes" : "no";
   return Number.isInteger(value) ? count(value) : value.toFixed(2);
 }
 
 function drawReadings(into, p) {
   const list = (p.readings ?? []).map((r) => [words(r.name), reading(r.name, r.value)]);
-  if (p.type === "bulkhead" || p.running) list.push(["running", count(p.running ?? 0)]);
-  if (p.type === "bulkhead" || p.type === "rate_limit" || p.waiting) list.push(["waiting", count(p.waiting ?? 0)]);
+  const places = p.type === "bulkhead" || p.type === "adaptive_limit";
+  if (places || p.running) list.push(["running", count(p.running ?? 0)]);
+  if (places || p.type === "rate_limit" || p.waiting) list.push(["waiting", count(p.waiting ?? 0)]);
   for (const t of p.circuit?.times ?? []) list.push([`${words(t.state)} in all`, period(t.seconds)]);
   const version = JSON.stringify(list) + (p.circuit?.opened_by ?? "");
   if (into.dataset.version === version) return;

@@ -20,14 +20,21 @@ export function stateOf(name) {
 // failing is the share of successes below which a service that is closed counts as one in trouble.
 const failing = 0.95;
 
+// said writes what a throttle refuses.
+const said = (share) => `${Math.max(1, Math.round(share * 100))} %`;
+
 // conditionOf says how a service is, from its state and from what becomes of its calls.
 export function conditionOf(service) {
   const state = stateOf(service.state ?? "");
   if (state.rank > 0) return state;
   if (service.state && service.share < 1) return { word: "Recovering", shape: "rising", level: "warn", rank: 3 };
+  if (service.shedding > 0) {
+    return { word: `Sheds ${said(service.shedding)}`, shape: "triangle", level: "warn", rank: 3 };
+  }
   if (service.success_rate !== undefined && service.success_rate < failing) {
     return { word: `${state.word}, failing`, shape: "triangle", level: "warn", rank: 2 };
   }
+  if (service.chaos) return { ...state, level: "warn", rank: 1 };
   return state;
 }
 

@@ -15,6 +15,7 @@ function makeTile(name, open) {
   const button = el("button", { type: "button", class: "name", title: name || "(no name)" }, name || "(no name)");
   button.addEventListener("click", () => open(name));
   const word = el("span");
+  const chaos = el("span", { class: "chaos", title: "A chaos policy disturbs calls on purpose" }, "Chaos");
   const shape = el("span", { class: "shape" });
   const state = el("span", { class: "state" }, shape, word);
   const spark = makeSpark();
@@ -37,7 +38,7 @@ function makeTile(name, open) {
   const node = el(
     "li",
     { class: "tile" },
-    el("div", { class: "row" }, el("h3", {}, button), state),
+    el("div", { class: "row" }, el("h3", {}, button), chaos, state),
     spark.node,
     figures,
     el("div", { class: "foot" }, load, until),
@@ -59,6 +60,7 @@ function makeTile(name, open) {
       word,
       s.troubled > 0 && s.breakers > 1 ? `${condition.word} (${s.troubled} of ${s.breakers})` : condition.word,
     );
+    chaos.hidden = !s.chaos;
     const known = s.calls !== undefined;
     const some = known && s.success_rate !== undefined;
     spark.node.toggleAttribute("hidden", !known);
@@ -74,8 +76,9 @@ function makeTile(name, open) {
   // tick writes what changes with time alone.
   tile.tick = () => {
     const s = tile.data;
+    const observed = s.would_refuse > 0 ? `${format.count(s.would_refuse)} only observed` : "";
     const repeated = s.amplification > 1.005 ? `×${s.amplification.toFixed(2)} attempts` : "";
-    say(until, untilText(s) || repeated);
+    say(until, untilText(s) || observed || repeated);
   };
   return tile;
 }

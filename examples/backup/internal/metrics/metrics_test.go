@@ -123,6 +123,25 @@ type status struct{ code int }
 func (s status) Error() string   { return http.StatusText(s.code) }
 func (s status) StatusCode() int { return s.code }
 
+// A told is a policy that tells one number of itself, and of each call the same events.
+type told struct {
+	kind, reading string
+	value         float64
+	events        []middleware.Event
+}
+
+func (r told) Execute(ctx context.Context, next middleware.Next) error {
+	for _, e := range r.events {
+		e.Policy = r.kind
+		next.Emit(ctx, e)
+	}
+	return next.Do(ctx)
+}
+
+func (r told) Reports(yield func(middleware.Report) bool) {
+	yield(middleware.Report{Type: r.kind, Name: r.kind, Readings: []middleware.Reading{{Name: r.reading, Value: r.value}}})
+}
+
 // stage makes a series of every kind.
 func stage(t *testing.T, m *metrics.Metrics) (chains []*middleware.Chain) {
 	tracers := sdktrace.NewTracerProvider()
@@ -173,14 +192,16 @@ func stage(t *testing.T, m *metrics.Metrics) (chains []*middleware.Chain) {
 	var events []middleware.Event
 	for kind, reasons := range map[middleware.Kind][]string{
 		middleware.Rejected: {
-			"circuit_open", "probe_limit", "recovering", "rate_limited", "bulkhead_full", "deadline_too_short", "other",
+			"circuit_open", "probe_limit", "recovering", "rate_limited", "bulkhead_full", "concurrency_limited", "client_throttled",
+			"deadline_too_short", "other",
 		},
 		middleware.RetryStopped: {
-			"exhausted", "not_retryable", "budget", "deadline", "canceled", "retry_after", "other",
+			"exhausted", "nested", "not_retryable", "budget", "deadline", "canceled", "retry_after", "other",
 		},
 		middleware.RetryScheduled: {"backoff"}, middleware.TimedOut: {"limit"}, middleware.WouldReject: {"circuit_open"},
 		middleware.HealthCheckFailed: {""}, middleware.HealthCheckPassed: {""}, middleware.LimitChanged: {""},
-		middleware.FallbackUsed: {""}, middleware.HedgeStarted: {""}, middleware.HedgeWon: {""}, middleware.HedgeRefused: {"budget"},
+		middleware.FallbackUsed: {"", "failed"}, middleware.Injected: {"latency"}, middleware.NestedRetry: {"context"},
+		middleware.LeaseExpired: {""}, middleware.HedgeStarted: {""}, middleware.HedgeWon: {""}, middleware.HedgeRefused: {"budget"},
 	} {
 		for _, reason := range reasons {
 			events = append(events, middleware.Event{Kind: kind, Policy: "policy", Reason: reason, Attempt: 1, Time: time.Now()})
@@ -206,6 +227,14 @@ func stage(t *testing.T, m *metrics.Metrics) (chains []*middleware.Chain) {
 		s.to(b)
 		breakers = append(breakers, b)
 	}
+	// What policies tell of themselves.
+	_ = chain("files",
+		told{"adaptive_limit", "limit", 20, []middleware.Event{
+			{Kind: middleware.Waited, Reason: "adaptive_limit", Wait: time.Second}, {Kind: middleware.Rejected, Reason: "concurrency_limited"},
+		}},
+		told{"rate_limit", "rate", 7.5, nil},
+		told{"throttle", "rejection", 0.25, []middleware.Event{{Kind: middleware.Rejected, Reason: "client_throttled"}}},
+		told{"chaos", "armed", 1, []middleware.Event{{Kind: middleware.Injected, Reason: "latency"}}}).Do(ctx, succeed)
 	_ = chain("stock", append([]middleware.Policy{everything}, breakers...)...).Do(ctx, succeed)
 	return chains
 }

@@ -37,8 +37,39 @@ type way struct {
 	crowd    int // how many more call while it is broken
 }
 
-// ways are one for each alert, and three for several breakers.
-func ways() []way {
+// A drill is armed while the dependencies are broken, as a chaos policy is, and then refuses
+// one call in five, as a throttle does.
+type drill struct {
+	broken *atomic.Bool
+	calls  *atomic.Int64
+}
+
+func (d drill) Execute(ctx context.Context, next middleware.Next) error {
+	if d.broken.Load() {
+		next.Emit(ctx, middleware.Event{Kind: middleware.Injected, Policy: "chaos", Reason: "latency"})
+		next.Emit(ctx, middleware.Event{Kind: middleware.WouldReject, Policy: "other", Reason: "client_throttled"})
+		if d.calls.Add(1)%5 == 0 {
+			next.Emit(ctx, middleware.Event{Kind: middleware.Rejected, Policy: "throttle", Reason: "client_throttled"})
+			return next.Reject(middleware.Rejection{Policy: "throttle", Reason: middleware.ErrThrottled})
+		}
+	}
+	return next.Do(ctx)
+}
+
+func (d drill) Reports(yield func(middleware.Report) bool) {
+	share, armed := 0.0, 0.0
+	if d.broken.Load() {
+		share, armed = 0.2, 1
+	}
+	for _, r := range []told{
+		{"chaos", "armed", armed, nil}, {"throttle", "rejection", share, nil}, {"adaptive_limit", "limit", 20, nil}, {"rate_limit", "rate", 10, nil},
+	} {
+		r.Reports(yield)
+	}
+}
+
+// ways are one for each alert, two for some, and three for several breakers.
+func ways(outage *atomic.Bool) []way {
 	fail := func(_ context.Context, broken bool) error {
 		if broken {
 			return status{503}
@@ -81,6 +112,11 @@ func ways() []way {
 			crowd:    5,
 		},
 		{
+			name:     "files",
+			policies: []middleware.Policy{drill{outage, new(atomic.Int64)}},
+			call:     func(context.Context, bool) error { return nil },
+		},
+		{
 			name:     "stock",
 			policies: []middleware.Policy{policies.NewBulkhead(policies.BulkheadConfig{MaxConcurrent: 1, MaxQueue: 100, MaxWait: time.Minute})},
 			call:     func(ctx context.Context, _ bool) error { return pause(ctx, 20*time.Millisecond) },
@@ -107,6 +143,7 @@ var expected = []string{
 	"BreakerStuckOpen git breaker", "BreakerStuckOpen s3 breaker", "BreakerStuckOpen web breaker",
 	"SeveralBreakersOpen", "BreakerFlapping flaky breaker", "RetryStorm mail", "RetryBudgetExhausted search retry",
 	"RateLimiterSaturated pay", "QueueWaitHigh stock", "TimeoutsHigh reports",
+	"LoadShedding files", "ChaosActive files chaos", "OperationErrorsHigh files",
 	"OperationErrorsHigh git", "OperationErrorsHigh s3", "OperationErrorsHigh web", "OperationErrorsHigh flaky",
 	"OperationErrorsHigh search", "OperationErrorsHigh pay", "OperationErrorsHigh reports",
 }
@@ -128,7 +165,7 @@ func TestRealPrometheusAlertsInAnOutage(t *testing.T) {
 	defer stop()
 	p.await(t, "the first calls", func(ctx context.Context) bool {
 		counts, err := p.query(ctx, `count(sum by (tidegate_chain_name) (increase(tidegate_operation_duration_seconds_count[5s])) > 20)`)
-		return err == nil && counts[""] == "9"
+		return err == nil && counts[""] == "10"
 	})
 	if firing, err := p.firing(t.Context()); err != nil || len(firing) > 0 {
 		t.Errorf("while all is well %q fire, %v", slices.Sorted(maps.Keys(firing)), err)
@@ -238,7 +275,7 @@ func drive(t *testing.T, m *metrics.Metrics, broken *atomic.Bool) (stop func()) 
 	ctx, cancel := context.WithCancel(t.Context())
 	var calls sync.WaitGroup
 	var chains []*middleware.Chain
-	for _, w := range ways() {
+	for _, w := range ways(broken) {
 		chain := middleware.NewChain(w.name, append([]middleware.Policy{observer}, w.policies...)...)
 		chains = append(chains, chain)
 		for i := range 1 + w.crowd {

@@ -1,6 +1,7 @@
 package tidegate
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -22,16 +23,20 @@ const Off = -1
 //
 //  1. the environment, when the Config was loaded,
 //  2. the service: services.<name> in the file,
-//  3. for breakers, Config.Breaker: the section retries in the file,
-//  4. the preset of the service,
-//  5. the default that package policies documents.
+//  3. the template that is its Base: templates.<name>, and then the Base of that,
+//  4. for breakers, Config.Breaker: the section retries in the file,
+//  5. the preset of the service,
+//  6. the default that package policies documents.
 //
 // So the environment wins over everything that a file says, each service included:
-// it is the operator's. It does not switch a policy on that is off.
+// it is the operator's. The variables for the breakers of all services do not switch one on
+// that is off.
 //
-// Where two settings limit each other and only one is given by 1 to 3, the other
+// Where two settings limit each other and only one is given by 1 to 4, the other
 // gives way to it: Timeout, RecoveryTime and MaxRecoveryTime of a breaker, its
-// MaxProbes and SuccessThreshold, Delay and MaxDelay of a retry. And FailureRate or
+// MaxProbes and SuccessThreshold, Delay and MaxDelay of a retry, Initial, Min and Max of
+// an adaptive limit, and so on. AttemptTimeout becomes each attempt's share of a Timeout that
+// leaves it no time, and Timeout the sum for all attempts. And FailureRate or
 // SlowCall of a breaker take the place of a FailureThreshold that is not given: there
 // is none then, whatever the preset says. Two given settings that contradict each
 // other are an error.
@@ -40,41 +45,112 @@ type Config struct {
 	// added later too.
 	Breaker policies.BreakerConfig
 
+	// Templates are settings that services have in common, by name. They are checked, and
+	// otherwise mean nothing to who does not name them as his Base.
+	Templates map[string]ServiceConfig
+
 	// Services are the services to make, by name.
 	Services map[string]ServiceConfig
 }
 
-// ServiceConfig are the settings of a [Service]. A setting that is zero, or false,
-// is the preset's, so the zero ServiceConfig is the preset unchanged.
+// ServiceConfig are the settings of a [Service], or of a template. A setting that is zero,
+// or false, is that of the Base or the preset, so the zero ServiceConfig is the preset
+// unchanged. (In the file what is written counts when it is zero, too, unless zero
+// is the default.)
 //
-// A policy is switched off by [Off] in Timeout, AttemptTimeout, Retry.Attempts,
-// Breaker.FailureThreshold or RateLimit.Rate. A policy that the preset has off is
-// switched on by giving any of its settings; the others are then the defaults of
-// package policies. Negative settings other than these are errors, except
-// that Off means none in Retry.Jitter, RateLimit.MaxWait and
-// RateLimit.MaxPause.
+// A policy is switched off by [Off] in its first setting: Timeout, AttemptTimeout,
+// Throttle.K, Retry.Attempts, Hedge.MaxHedges, Budget.Ratio, Breaker.FailureThreshold,
+// Deadline.Quantile, RateLimit.Rate, Bulkhead.MaxConcurrent, AdaptiveLimit.Initial, Chaos.For
+// or PerKey.Max. A policy that the preset has off is switched on by giving any of its
+// settings; the others are then the defaults of package policies. Negative settings other
+// than these are errors, except that Off means none in Retry.Jitter, Budget.MinPerSecond,
+// Bulkhead.MaxQueue and Lease, MaxQueue and SlowCall of AdaptiveLimit, the rates of Chaos, and
+// MaxWait, MaxPause and MinRate of RateLimit.
 type ServiceConfig struct {
-	// Preset is the name of a preset. Empty means the preset that has the name of
-	// the service, if there is one, and else the defaults of package policies for
-	// Retry, Breaker and AttemptTimeout, without a rate limit and without a limit
-	// for the whole call.
+	// Base is the name of a template whose settings hold where these say nothing.
+	Base string
+
+	// Preset is the name of a preset. Empty means that of the Base, or else the preset that
+	// has the name of the service, if there is one, and else the defaults of package
+	// policies for Retry, Budget, Breaker and AttemptTimeout, without the other policies and
+	// without a limit for the whole call.
 	Preset Preset
 
-	// Timeout limits the whole call, with all its attempts and waits.
-	Timeout time.Duration
+	// ObserveOnly makes all policies decide and report, and reject nothing: neither do they
+	// hold a call back, nor end it. Retries and hedges go on. It is the same as ObserveOnly
+	// of each of them.
+	ObserveOnly bool
 
-	// AttemptTimeout limits each attempt.
-	AttemptTimeout time.Duration
+	// Timeout limits the whole call, with all its attempts and waits; TimeoutScope says
+	// what of a streamed result belongs to it.
+	Timeout      time.Duration
+	TimeoutScope policies.TimeoutScope
+
+	Throttle policies.ThrottleConfig
 
 	// Retry may have a Budget, an Engine and a Name, for which the file has no keys: set
 	// them in the Config that was loaded. Services may share a Budget.
 	Retry policies.RetryConfig
 
+	// Hedge may have a Budget too, a When and a Name.
+	Hedge policies.HedgeConfig
+
+	// Budget is for Retry and Hedge together, where they have none of their own.
+	Budget policies.BudgetConfig
+
 	// Breaker may have a HealthCheck, a Name and a Key, for which the file has no
 	// keys: set them in the Config that was loaded.
 	Breaker policies.BreakerConfig
 
-	RateLimit policies.RateLimitConfig
+	Deadline      policies.DeadlineConfig
+	RateLimit     policies.RateLimitConfig
+	Bulkhead      policies.BulkheadConfig
+	AdaptiveLimit policies.AdaptiveLimitConfig
+
+	// AttemptTimeout limits each attempt.
+	AttemptTimeout      time.Duration
+	AttemptTimeoutScope policies.TimeoutScope
+
+	// Chaos is refused unless the Manager has [WithChaos]. For must be given; Enabled need not.
+	// It begins when the service is made, also by a new start of the process, when Chaos is
+	// switched on, and when For changes: that is how to have it once more. Other settings do
+	// not make it begin again.
+	Chaos policies.ChaosConfig
+
+	// PerKey makes one of some policies for each key of a call.
+	PerKey PerKeyConfig
+
+	said []string // what the file gives that is zero, where that is not the default; sorted
+}
+
+// PerKeyConfig says which policies of a [Service] there are once for each key of a call, such
+// as a host or a bucket, and not once for all. See [policies.Keyed].
+type PerKeyConfig struct {
+	// Max is how many keys there are at the most, and Idle how long an unused one is kept.
+	// Zero means the defaults of [policies.KeyedConfig].
+	Max  int
+	Idle time.Duration
+
+	// These are the policies; at least one is needed.
+	Breaker, RateLimit, Bulkhead, AdaptiveLimit bool
+
+	// Key returns the key of a call. Nil means the Key of its [middleware.Operation]. The
+	// file has no key for it.
+	Key func(ctx context.Context) string
+}
+
+func (c PerKeyConfig) validate() error {
+	if !c.Breaker && !c.RateLimit && !c.Bulkhead && !c.AdaptiveLimit {
+		return &policies.SettingError{
+			Config: "PerKeyConfig", Field: "Max", Value: "per_key without a policy",
+			Allowed: "with one of breaker, rate_limit, bulkhead and adaptive_limit that is true",
+		}
+	}
+	return c.keyed("").Validate()
+}
+
+func (c PerKeyConfig) keyed(name string) policies.KeyedConfig {
+	return policies.KeyedConfig{Name: name, Key: c.Key, Max: c.Max, Idle: c.Idle}
 }
 
 // maxConfigSize is far above any configuration that was meant to be one.
@@ -86,11 +162,19 @@ const maxConfigSize = 1 << 20
 // The error is one or several *[ConfigError], joined, or the one of the file
 // system. The Config is then the zero Config.
 func LoadConfig(path string) (Config, error) {
-	text, err := readConfig(path)
+	text, err := loadText(path)
 	if err != nil {
-		return Config{}, fmt.Errorf("tidegate: configuration: %w", err)
+		return Config{}, err
 	}
 	return ParseConfig(path, text, os.LookupEnv)
+}
+
+func loadText(path string) ([]byte, error) {
+	text, err := readConfig(path)
+	if err != nil {
+		return nil, fmt.Errorf("tidegate: configuration: %w", err)
+	}
+	return text, nil
 }
 
 func readConfig(path string) ([]byte, error) {

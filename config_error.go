@@ -26,8 +26,13 @@ type ConfigError struct {
 	// Problem says what is wrong, with the value.
 	Problem string
 
-	// Allowed says what is allowed instead. It may be empty.
-	Allowed string
+	// Allowed says what is allowed instead, or Fix what to do. Either may be empty.
+	Allowed, Fix string
+
+	// Rule is that of [middleware.Chain.Check] if the policies of a service cannot work
+	// together, and Settings are the keys in the service of what one would change.
+	Rule     string
+	Settings []string
 
 	// Err is the error behind it, if any, such as a *policies.SettingError.
 	Err error
@@ -49,6 +54,9 @@ func (e *ConfigError) Error() string {
 	}
 	if e.Allowed != "" {
 		b.WriteString("; allowed: " + e.Allowed)
+	}
+	if e.Fix != "" {
+		b.WriteString("; " + e.Fix)
 	}
 	return b.String()
 }
@@ -98,49 +106,6 @@ func plain(s string) string {
 		return s
 	}
 	return quote(s)
-}
-
-// suggest returns the one of the words that was probably meant, as part of a
-// sentence, or nothing.
-func suggest(word string, words []string) string {
-	best, distance := "", 3
-	for _, w := range words {
-		if d := edits(word, w); d < distance && d < len(w)/2+1 {
-			best, distance = w, d
-		}
-	}
-	if best == "" {
-		return ""
-	}
-	return " (did you mean " + strconv.Quote(best) + "?)"
-}
-
-// edits returns how many characters must be inserted, deleted or replaced, or
-// neighbours swapped, to make a of b. Long words are far from everything.
-func edits(a, b string) int {
-	if len(a) > maxName {
-		return len(a)
-	}
-	rows := make([][]int, len(a)+1)
-	for i := range rows {
-		rows[i] = make([]int, len(b)+1)
-		rows[i][0] = i
-		for j := 1; j <= len(b); j++ {
-			if i == 0 {
-				rows[i][j] = j
-				continue
-			}
-			change := 1
-			if a[i-1] == b[j-1] {
-				change = 0
-			}
-			rows[i][j] = min(rows[i-1][j]+1, rows[i][j-1]+1, rows[i-1][j-1]+change)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
-			}
-		}
-	}
-	return rows[len(a)][len(b)]
 }
 
 func sorted(names []string) []string {

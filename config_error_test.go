@@ -5,7 +5,6 @@ import (
 	"flag"
 	"math"
 	"os"
-	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -23,19 +22,19 @@ const (
 func TestConfigErrors(t *testing.T) {
 	for _, row := range []struct{ text, want string }{
 		// Not a configuration at all.
-		{"hello", `x.yaml:1:1: "hello" is not a mapping; allowed: a mapping of retries, services`},
-		{"- a", "x.yaml:1:1: a list is not a mapping; allowed: a mapping of retries, services"},
-		{"a: [1", "x.yaml:2:1: not YAML: did not find expected ',' or ']', while parsing a flow sequence that began at line 1"},
-		{"services:\n\ta: 1", "x.yaml:2:1: not YAML: found character that cannot start any token, while scanning for the next token that began at line 2"},
+		{"hello", `x.yaml:1:1: "hello" is not a mapping; allowed: a mapping of retries, services, templates`},
+		{"- a", "x.yaml:1:1: a list is not a mapping; allowed: a mapping of retries, services, templates"},
+		{"a: [1", "x.yaml:1:4: not YAML: did not find expected ',' or ']', while parsing a flow sequence that began at line 1"},
+		{"services:\n\ta: 1", "x.yaml:2:1: not YAML: a tab indents this line; allowed: spaces"},
 		{"services: *no", "x.yaml:1:11: not YAML: unknown anchor 'no' referenced"},
 		{"services: {}\n---\nservices: {}", "x.yaml:2:1: a second document begins here; allowed: one document"},
 		{"services:\n  a\x00: 1", "x.yaml:2:4: not a text in UTF-8, or a control character"},
 		{"\xff\xfea", "x.yaml:1:1: not a text in UTF-8, or a control character"},
-		{"services: 1", `x.yaml:1:11: services: "1" is not a mapping; allowed: a mapping of names to settings`},
+		{"services: 1", `x.yaml:1:11: services: "1" is not a mapping; allowed: a mapping of names to settings, such as billing: {preset: http}`},
 
 		// Keys.
-		{"service: {}", `x.yaml:1:1: service: unknown key (did you mean "services"?); allowed: retries, services`},
-		{"x-y z: {}", `x.yaml:1:1: "x-y z": unknown key; allowed: retries, services`},
+		{"service: {}", `x.yaml:1:1: service: unknown key (did you mean "services"?); allowed: retries, services, templates`},
+		{"x-y z: {}", `x.yaml:1:1: "x-y z": unknown key (if it is a service, indent it below services); allowed: retries, services, templates`},
 		{
 			"retries: {circuit_breaker_treshold: 3}",
 			`x.yaml:1:11: retries.circuit_breaker_treshold: unknown key (did you mean "circuit_breaker_threshold"?); ` +
@@ -44,11 +43,11 @@ func TestConfigErrors(t *testing.T) {
 		{
 			"services:\n  minio:\n    brekaer: {}",
 			`x.yaml:3:5: services.minio.brekaer: unknown key (did you mean "breaker"?); ` +
-				"allowed: attempt_timeout, breaker, preset, rate_limit, retry, timeout",
+				"allowed: adaptive_limit, attempt_timeout, base, breaker, budget, bulkhead, chaos, deadline, hedge, observe_only, per_key, preset, rate_limit, retry, throttle, timeout",
 		},
 		{
 			"services: {a: {retry: {max_attempts: 3}}}",
-			"x.yaml:1:24: services.a.retry.max_attempts: unknown key; allowed: attempts, delay, jitter, max_after, max_delay, multiplier",
+			"x.yaml:1:24: services.a.retry.max_attempts: unknown key (did you mean \"attempts\"?); allowed: attempts, delay, jitter, max_after, max_delay, multiplier, nested_attempts",
 		},
 		{"services: {a: {}, b: {}, a: {}}", "x.yaml:1:26: services.a: the key is there twice, first at line 1; allowed: each key once"},
 		{
@@ -64,8 +63,8 @@ func TestConfigErrors(t *testing.T) {
 		{"services: {\"a\\nb\": {}}", `x.yaml:1:12: services."a\nb": the name of the service has a character that is not printable; allowed: up to 64 printable characters, no space at either end`},
 
 		// Durations.
-		{"services: {a: {timeout: 30}}", `x.yaml:1:25: services.a.timeout: "30" has no unit, write "30s" if seconds are meant` + duration + ", or off"},
-		{"services: {a: {timeout: -30}}", `x.yaml:1:25: services.a.timeout: "-30" has no unit, write "-30s" if seconds are meant` + duration + ", or off"},
+		{"services: {a: {timeout: 30}}", `x.yaml:1:25: services.a.timeout: "30" has no unit, write "30s" for seconds or "30ms" for milliseconds` + duration + ", or off"},
+		{"services: {a: {timeout: -30}}", `x.yaml:1:25: services.a.timeout: "-30" is negative` + duration + ", or off"},
 		{"services: {a: {timeout: 2min}}", `x.yaml:1:25: services.a.timeout: "2min" is not a duration` + duration + ", or off"},
 		{"services: {a: {timeout: -5s}}", `x.yaml:1:25: services.a.timeout: "-5s" is negative` + duration + ", or off"},
 		{"services: {a: {timeout: 99999999h}}", `x.yaml:1:25: services.a.timeout: "99999999h" is not a duration` + duration + ", or off"},
@@ -76,7 +75,7 @@ func TestConfigErrors(t *testing.T) {
 		{"services: {a: {breaker: {timeout: off}}}", `x.yaml:1:35: services.a.breaker.timeout: "off" is not a duration` + duration},
 		{
 			"services: {a: {rate_limit: {max_wait: 5}}}",
-			`x.yaml:1:39: services.a.rate_limit.max_wait: "5" has no unit, write "5s" if seconds are meant; allowed: a duration such as 500ms, 30s or 1h30m, or 0 for none`,
+			`x.yaml:1:39: services.a.rate_limit.max_wait: "5" has no unit, write "5s" for seconds or "5ms" for milliseconds; allowed: a duration such as 500ms, 30s or 1h30m, or 0 for none`,
 		},
 		{"retries: {circuit_breaker_timeout: 1d}", `x.yaml:1:36: retries.circuit_breaker_timeout: "1d" is not a duration` + duration},
 
@@ -113,7 +112,7 @@ func TestConfigErrors(t *testing.T) {
 		{"services: {a: {breaker: {trip_on_throttle: !!bool true}}}", `x.yaml:1:44: services.a.breaker.trip_on_throttle: the tag "!!bool" is not understood; allowed: true or false`},
 
 		// Policies and presets.
-		{"services: {a: {retry: on}}", `x.yaml:1:23: services.a.retry: "on" is not a mapping; allowed: off, or a mapping of attempts, delay, jitter, max_after, max_delay, multiplier`},
+		{"services: {a: {retry: on}}", `x.yaml:1:23: services.a.retry: "on" is not a mapping, and a policy is on when one of its settings is given; allowed: off, or a mapping of attempts, delay, jitter, max_after, max_delay, multiplier, nested_attempts`},
 		{"services: {a: {preset: gti}}", `x.yaml:1:24: services.a.preset: "gti" is no preset (did you mean "git"?); allowed: git, http, kubernetes, minio, scanner`},
 		{"services: {a: {preset: {}}}", "x.yaml:1:24: services.a.preset: a mapping is not the name of a preset; allowed: git, http, kubernetes, minio, scanner"},
 
@@ -189,7 +188,7 @@ func TestConfigErrors(t *testing.T) {
 
 		// What could not be read is not missing too.
 		{"services: {a: {breaker: {failure_rate: half, min_calls: 3, window: 1m}}}", `x.yaml:1:40: services.a.breaker.failure_rate: "half" is not a number; allowed: a number above 0, at most 1, or 0 for none`},
-		{"services: {a: {breaker: {slow_call: 3, slow_rate: 1, min_calls: 3}}}", `x.yaml:1:37: services.a.breaker.slow_call: "3" has no unit, write "3s" if seconds are meant; allowed: a duration such as 500ms, 30s or 1h30m, or 0 for none`},
+		{"services: {a: {breaker: {slow_call: 3, slow_rate: 1, min_calls: 3}}}", `x.yaml:1:37: services.a.breaker.slow_call: "3" has no unit, write "3s" for seconds or "3ms" for milliseconds; allowed: a duration such as 500ms, 30s or 1h30m, or 0 for none`},
 		{"services: {a: {breaker: {failure_rate: 1, min_calls: few}}}", `x.yaml:1:54: services.a.breaker.min_calls: "few" is not a whole number; allowed: a whole number from 1 to 2147483647, or 0 without failure_rate and slow_call`},
 		{
 			"services: {a: {breaker: {failure_rate: half}}, b: {breaker: {min_calls: 3}}}", // but not elsewhere
@@ -200,8 +199,8 @@ func TestConfigErrors(t *testing.T) {
 		// What is used twice is wrong where it stands.
 		{
 			"services:\n  a: &a {tmeout: 5s}\n  b: {retry: {<<: {attempts: x}}}\n  a2: *a\n",
-			"x.yaml:2:10: services.a.tmeout: unknown key (did you mean \"timeout\"?); allowed: attempt_timeout, breaker, preset, rate_limit, retry, timeout\n" +
-				"x.yaml:2:10: services.a2.tmeout: unknown key (did you mean \"timeout\"?); allowed: attempt_timeout, breaker, preset, rate_limit, retry, timeout\n" +
+			"x.yaml:2:10: services.a.tmeout: unknown key (did you mean \"timeout\"?); allowed: adaptive_limit, attempt_timeout, base, breaker, budget, bulkhead, chaos, deadline, hedge, observe_only, per_key, preset, rate_limit, retry, throttle, timeout\n" +
+				"x.yaml:2:10: services.a2.tmeout: unknown key (did you mean \"timeout\"?); allowed: adaptive_limit, attempt_timeout, base, breaker, budget, bulkhead, chaos, deadline, hedge, observe_only, per_key, preset, rate_limit, retry, throttle, timeout\n" +
 				`x.yaml:3:30: services.b.retry.attempts: "x" is not a whole number` + count,
 		},
 	} {
@@ -209,7 +208,7 @@ func TestConfigErrors(t *testing.T) {
 		if err == nil || err.Error() != row.want {
 			t.Errorf("%s\ngives %v\nwant  %s", row.text, err, row.want)
 		}
-		if !reflect.DeepEqual(config, Config{}) {
+		if !alike(config, Config{}) {
 			t.Errorf("%s\ngives an error and %+v", row.text, config)
 		}
 	}
@@ -220,7 +219,7 @@ func TestEnvironmentErrors(t *testing.T) {
 		{"CIRCUIT_BREAKER_THRESHOLD", "ten", "", `environment: CIRCUIT_BREAKER_THRESHOLD: "ten" is not a whole number` + count},
 		{"CIRCUIT_BREAKER_THRESHOLD", "-1", "", `environment: CIRCUIT_BREAKER_THRESHOLD: "-1" is negative` + count},
 		{"CIRCUIT_BREAKER_THRESHOLD", "2147483648", "services: {a: {breaker: {failure_threshold: 3}}, b: {}}", "environment: CIRCUIT_BREAKER_THRESHOLD: 2147483648 is out of range" + count},
-		{"CIRCUIT_BREAKER_TIMEOUT", "30", "", `environment: CIRCUIT_BREAKER_TIMEOUT: "30" has no unit, write "30s" if seconds are meant` + duration},
+		{"CIRCUIT_BREAKER_TIMEOUT", "30", "", `environment: CIRCUIT_BREAKER_TIMEOUT: "30" has no unit, write "30s" for seconds or "30ms" for milliseconds` + duration},
 		{"CIRCUIT_BREAKER_RECOVERY_TIME", " 5m", "", `environment: CIRCUIT_BREAKER_RECOVERY_TIME: " 5m" is not a duration` + duration},
 		{
 			"CIRCUIT_BREAKER_RECOVERY_TIME", "1m", "services: {a: {breaker: {timeout: 2m, recovery_time: 3m}}}",
@@ -235,7 +234,7 @@ func TestEnvironmentErrors(t *testing.T) {
 		if err == nil || err.Error() != row.want {
 			t.Errorf("%s=%s\ngives %v\nwant  %s", row.variable, row.value, err, row.want)
 		}
-		if !reflect.DeepEqual(config, Config{}) {
+		if !alike(config, Config{}) {
 			t.Errorf("%s=%s gives an error and %+v", row.variable, row.value, config)
 		}
 	}

@@ -10,7 +10,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -103,16 +102,21 @@ services:
 			Timeout: Off, Retry: policies.RetryConfig{Attempts: Off},
 		})},
 		{"zero is the default", "services: {a: {timeout: 0, retry: {attempts: 0, delay: 0s, multiplier: 0}, rate_limit: {rate: 0.0}}}", services("a", ServiceConfig{})},
-		{"zero of the breaker", "services: {a: {breaker: {failure_rate: 0, slow_call: 0, min_calls: 0, window_calls: 0, trip_on_throttle: false, ramp: 0s}}}", services("a", ServiceConfig{})},
+		{"zero of the breaker", "services: {a: {breaker: {failure_rate: 0, slow_call: 0, min_calls: 0, window_calls: 0, ramp: 0s}}}", services("a", ServiceConfig{
+			said: []string{"breaker.failure_rate", "breaker.min_calls", "breaker.ramp", "breaker.slow_call", "breaker.window_calls"},
+		})},
+		{"a boolean and a word that are zero", "services: {a: {observe_only: false, breaker: {trip_on_throttle: false}, bulkhead: {order: fifo}}}", services("a", ServiceConfig{
+			said: []string{"breaker.trip_on_throttle", "bulkhead.order", "observe_only."},
+		})},
 		{"zero is none", "services: {a: {retry: {jitter: 0}, rate_limit: {max_wait: 0, max_pause: 0}}}", services("a", ServiceConfig{
 			Retry: policies.RetryConfig{Jitter: Off}, RateLimit: policies.RateLimitConfig{MaxWait: Off, MaxPause: Off},
 		})},
 		{"quoted values", "services: {a: {retry: {attempts: '4', jitter: \"1\"}, breaker: {trip_on_throttle: 'true'}}}", services("a", ServiceConfig{
 			Retry: policies.RetryConfig{Attempts: 4, Jitter: 1}, Breaker: policies.BreakerConfig{TripOnThrottle: true},
 		})},
-		{"aliases", "services:\n  a: &a\n    timeout: &t 5s\n    attempt_timeout: *t\n  b: *a\n", Config{Services: map[string]ServiceConfig{
-			"a": {Timeout: 5 * time.Second, AttemptTimeout: 5 * time.Second},
-			"b": {Timeout: 5 * time.Second, AttemptTimeout: 5 * time.Second},
+		{"aliases", "services:\n  a: &a\n    attempt_timeout: &t 5s\n    retry: {delay: *t}\n  b: *a\n", Config{Services: map[string]ServiceConfig{
+			"a": {AttemptTimeout: 5 * time.Second, Retry: policies.RetryConfig{Delay: 5 * time.Second}},
+			"b": {AttemptTimeout: 5 * time.Second, Retry: policies.RetryConfig{Delay: 5 * time.Second}},
 		}}},
 		{"merge", "services:\n  a: &a {timeout: 5s, attempt_timeout: 1s}\n  b: {<<: *a, timeout: 6s}\n", Config{Services: map[string]ServiceConfig{
 			"a": {Timeout: 5 * time.Second, AttemptTimeout: time.Second},
@@ -131,7 +135,7 @@ services:
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !reflect.DeepEqual(got, row.want) {
+			if !alike(got, row.want) {
 				t.Errorf("got  %+v\nwant %+v", got, row.want)
 			}
 			if _, err := New(got); err != nil {
@@ -317,7 +321,7 @@ func TestLimitGivesWay(t *testing.T) {
 		got := effective(t, services("it", row.given), "it")
 		want := got
 		want.overlay(row.want)
-		if !reflect.DeepEqual(got, want) {
+		if !alike(got, want) {
 			t.Errorf("given %+v\ngot   %+v\nwant  %+v", row.given, got, want)
 		}
 	}
@@ -338,10 +342,11 @@ func TestGivenSettingSwitchesOn(t *testing.T) {
 	if want := (policies.RetryConfig{
 		Attempts: policies.DefaultAttempts, Delay: time.Second, Multiplier: policies.DefaultMultiplier,
 		MaxDelay: policies.DefaultMaxDelay, Jitter: policies.DefaultJitter, MaxAfter: policies.DefaultMaxAfter,
+		NestedAttempts: policies.DefaultNestedAttempts,
 	}); got.Retry != want {
 		t.Errorf("retry is %+v", got.Retry)
 	}
-	if want := (policies.RateLimitConfig{Rate: policies.DefaultRate, Burst: 7, MaxWait: Off, MaxPause: Off}); got.RateLimit != want {
+	if want := (policies.RateLimitConfig{Rate: policies.DefaultRate, Burst: 7, MaxWait: Off, MaxPause: Off, MinRate: Off}); got.RateLimit != want {
 		t.Errorf("rate limit is %+v", got.RateLimit)
 	}
 }
@@ -453,7 +458,7 @@ func TestConfigInForceIsAConfig(t *testing.T) {
 		{Preset: HTTP, Breaker: policies.BreakerConfig{FailureThreshold: 8, SlowCall: time.Second, MinCalls: 3, WindowCalls: 4, MaxRecoveryTime: time.Minute}},
 	} {
 		first := effective(t, services("it", c), "it")
-		if again := effective(t, services("it", first), "it"); !reflect.DeepEqual(again, first) {
+		if again := effective(t, services("it", first), "it"); !alike(again, first) {
 			t.Errorf("%+v\nbecomes %+v\nand then %+v", c, first, again)
 		}
 	}
@@ -495,14 +500,14 @@ func TestLoadConfig(t *testing.T) {
 		{absent, "tidegate: configuration: open " + absent + ": no such file or directory", fs.ErrNotExist},
 		{dir, "tidegate: configuration: " + dir + " is a directory: name the file in it", nil},
 		{huge, "tidegate: configuration: " + huge + " is larger than 1 MiB", nil},
-		{wrong, wrong + `:1:29: services.minio.timeout: "5" has no unit, write "5s" if seconds are meant; ` +
+		{wrong, wrong + `:1:29: services.minio.timeout: "5" has no unit, write "5s" for seconds or "5ms" for milliseconds; ` +
 			`allowed: a duration such as 500ms, 30s or 1h30m, or 0 for the default, or off`, nil},
 	} {
 		config, err := LoadConfig(row.path)
 		if err == nil || err.Error() != row.want || row.is != nil && !errors.Is(err, row.is) {
 			t.Errorf("LoadConfig(%q)\ngives %v\nwant  %s", row.path, err, row.want)
 		}
-		if !reflect.DeepEqual(config, Config{}) {
+		if !alike(config, Config{}) {
 			t.Errorf("LoadConfig(%q) gives an error and %+v", row.path, config)
 		}
 	}
@@ -523,7 +528,7 @@ func TestPackageCommentNamesEveryKey(t *testing.T) {
 	if _, err := parse(text, nil); err != nil {
 		t.Error(err)
 	}
-	want := map[string]bool{"preset": true}
+	want := map[string]bool{"preset": true, "base": true}
 	for _, v := range forEveryBreaker {
 		want["retries."+v.key] = true
 	}
@@ -535,8 +540,8 @@ func TestPackageCommentNamesEveryKey(t *testing.T) {
 	}
 	for key := range d.written {
 		delete(want, key)
-		for _, service := range []string{"archive", "mirror"} { // some settings exclude each other
-			delete(want, strings.TrimPrefix(key, "services."+service+"."))
+		for _, of := range []string{"templates.careful", "services.archive", "services.mirror", "services.rehearsal"} {
+			delete(want, strings.TrimPrefix(key, of+"."))
 		}
 	}
 	if len(want) > 0 {

@@ -2,12 +2,12 @@ package tidegate
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
 
@@ -41,7 +41,9 @@ func (d *decoder) wrong(n *yaml.Node, key, says, allowed string) {
 // unread reports whether a problem is that something is missing which is there, but
 // could not be read: that is said already.
 func (d *decoder) unread(p problem) bool {
-	return slices.ContainsFunc(p.completedBy, func(key string) bool { return d.broken[p.path(key)] })
+	return slices.ContainsFunc(p.completedBy, func(key string) bool {
+		return slices.ContainsFunc(p.places(key), func(place string) bool { return d.broken[place] })
+	})
 }
 
 func (d *decoder) file(text []byte) Config {
@@ -50,12 +52,14 @@ func (d *decoder) file(text []byte) Config {
 	if root == nil {
 		return config
 	}
-	for _, p := range d.mapping(root, "", []string{"retries", "services"}) {
+	for _, p := range d.mapping(root, "", []string{"retries", "templates", "services"}) {
 		switch p.key {
 		case "retries":
 			config.Breaker = d.retries(p.value)
+		case "templates":
+			config.Templates = d.services(p.value, "templates")
 		case "services":
-			config.Services = d.services(p.value)
+			config.Services = d.services(p.value, "services")
 		}
 	}
 	return config
@@ -85,42 +89,13 @@ func (d *decoder) parse(text []byte) *yaml.Node {
 		}
 	}
 	if err != nil {
-		d.syntax(err)
+		d.syntax(text, err)
 		return nil
 	}
 	if len(document.Content) == 0 || document.Content[0].ShortTag() == "!!null" {
 		return nil
 	}
 	return document.Content[0]
-}
-
-func (d *decoder) syntax(err error) {
-	n, says := &yaml.Node{Line: 1}, err.Error()
-	if e, ok := errors.AsType[*yaml.LoadError](err); ok {
-		n.Line, n.Column, says = e.Mark.Line, e.Mark.Column, e.Message
-		if e.ContextMsg != "" && e.ContextMark.Line > 0 {
-			says = fmt.Sprintf("%s, %s that began at line %d", says, e.ContextMsg, e.ContextMark.Line)
-		}
-	}
-	d.wrong(n, "", "not YAML: "+says, "")
-}
-
-// unreadable returns the position of the first byte that YAML has no place for.
-// The YAML package has no position for it.
-func unreadable(text []byte) (line, column int, found bool) {
-	line, column = 1, 1
-	for len(text) > 0 {
-		r, size := utf8.DecodeRune(text)
-		switch {
-		case r == '\n':
-			line, column = line+1, 0
-		case r == utf8.RuneError && size == 1, r < ' ' && r != '\t' && r != '\r', r == '\uFFFE', r == '\uFFFF':
-			return line, column, true
-		}
-		column++
-		text = text[size:]
-	}
-	return 0, 0, false
 }
 
 // A pair is an entry of a mapping.
@@ -137,11 +112,11 @@ func (d *decoder) mapping(n *yaml.Node, path string, known []string) []pair {
 		return nil
 	}
 	if n.Kind != yaml.MappingNode {
-		allowed := "a mapping of names to settings"
+		allowed := "a mapping of names to settings, such as billing: {preset: http}"
 		if known != nil {
 			allowed = "a mapping of " + strings.Join(sorted(known), ", ")
 		}
-		d.wrong(n, path, describe(n)+" is not a mapping", allowed)
+		d.wrong(n, path, describe(n)+" is not a mapping"+unnamed(path, known), allowed)
 		return nil
 	}
 	m := merge{decoder: d, path: path, known: known, first: map[string]bool{}, seen: map[*yaml.Node]bool{}}
@@ -205,7 +180,7 @@ func (m *merge) entry(at *yaml.Node, key string, value *yaml.Node) {
 	case slices.Contains(m.known, key):
 		where = value
 	default:
-		m.wrong(at, path, "unknown key"+suggest(key, m.known), strings.Join(sorted(m.known), ", "))
+		m.wrong(at, path, "unknown key"+misplaced(m.path, key, value, m.known), strings.Join(sorted(m.known), ", "))
 		return
 	}
 	m.written[path] = origin{source: m.name, key: path, line: max(where.Line, 1), column: where.Column}
@@ -214,7 +189,7 @@ func (m *merge) entry(at *yaml.Node, key string, value *yaml.Node) {
 
 func (d *decoder) retries(n *yaml.Node) policies.BreakerConfig {
 	var c ServiceConfig
-	breaker := c.breaker()
+	breaker := c.group("breaker")
 	var keys []string
 	for _, v := range forEveryBreaker {
 		keys = append(keys, v.key)
@@ -229,24 +204,23 @@ func (d *decoder) retries(n *yaml.Node) policies.BreakerConfig {
 	return c.Breaker
 }
 
-func (d *decoder) services(n *yaml.Node) map[string]ServiceConfig {
+// services reads a section of services, or of templates.
+func (d *decoder) services(n *yaml.Node, section string) map[string]ServiceConfig {
 	services := map[string]ServiceConfig{}
-	for _, p := range d.mapping(n, "services", nil) {
-		services[p.key] = d.service(p.value, join("services", p.key))
+	for _, p := range d.mapping(n, section, nil) {
+		services[p.key] = d.service(p.value, join(section, p.key))
 	}
 	return services
 }
 
 func (d *decoder) service(n *yaml.Node, path string) ServiceConfig {
 	var c ServiceConfig
-	keys := []string{"preset"}
-	for _, g := range c.groups() {
-		keys = append(keys, g.key)
-	}
-	for _, p := range d.mapping(n, path, keys) {
-		if p.key == "preset" {
-			c.Preset = d.preset(p.value, join(path, p.key))
-			continue
+	for _, p := range d.mapping(n, path, serviceKeys()) {
+		switch p.key {
+		case "base":
+			c.Base = d.word(p.value, join(path, p.key), "the name of a template", "a name under templates")
+		case "preset":
+			c.Preset = Preset(d.word(p.value, join(path, p.key), "the name of a preset", strings.Join(presetNames(), ", ")))
 		}
 		for _, g := range c.groups() {
 			if g.key == p.key {
@@ -257,35 +231,50 @@ func (d *decoder) service(n *yaml.Node, path string) ServiceConfig {
 	return c
 }
 
-func (d *decoder) preset(n *yaml.Node, path string) Preset {
+func (d *decoder) word(n *yaml.Node, path, what, allowed string) string {
 	n = follow(n)
 	if n.Kind != yaml.ScalarNode || n.Value == "" {
-		d.wrong(n, path, describe(n)+" is not the name of a preset", strings.Join(presetNames(), ", "))
+		d.wrong(n, path, describe(n)+" is not "+what, allowed)
 		return ""
 	}
-	return Preset(n.Value)
+	return n.Value
 }
 
 func (d *decoder) policy(n *yaml.Node, path string, g group) {
-	if g.settings[0].key == "" {
-		d.scalar(n, path, g.settings[0], true)
+	to := follow(n)
+	first, mapping := g.settings[0], to.Kind == yaml.MappingNode
+	switch {
+	case first.key == "" && (g.short == "" || !mapping):
+		d.scalar(n, path, first, !g.flag)
+		g.say(first)
 		return
-	}
-	if isOff(follow(n)) {
+	case isOff(to):
 		g.switchOff()
 		return
 	}
-	var keys []string
-	for _, s := range g.settings {
-		keys = append(keys, s.key)
-	}
-	if to := follow(n); to.Kind != yaml.MappingNode && to.ShortTag() != "!!null" {
-		d.wrong(n, path, describe(to)+" is not a mapping", "off, or a mapping of "+strings.Join(sorted(keys), ", "))
+	keys := g.keys()
+	if !mapping && to.ShortTag() != "!!null" {
+		d.wrong(n, path, describe(to)+" is not a mapping"+g.meant(to), "off, or a mapping of "+strings.Join(sorted(keys), ", "))
 		return
 	}
 	for _, p := range d.mapping(n, path, keys) {
-		d.scalar(p.value, join(path, p.key), g.find(p.key), false)
+		s, at := g.find(p.key), join(path, p.key)
+		if p.key == g.short {
+			s = first
+			d.written[path] = d.written[at] // errors name it by the group
+		}
+		d.scalar(p.value, at, s, p.key == g.short)
+		g.say(s)
 	}
+}
+
+// keys returns the keys of the settings in a mapping.
+func (g group) keys() []string {
+	var keys []string
+	for _, s := range g.settings {
+		keys = append(keys, cmp.Or(s.key, g.short))
+	}
+	return keys
 }
 
 // follow returns the node that n stands for.

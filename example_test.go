@@ -156,6 +156,6 @@ services:
 `), nil)
 	fmt.Println(err)
 	// Output:
-	// tidegate.yaml:3:28: retries.circuit_breaker_timeout: "30" has no unit, write "30s" if seconds are meant; allowed: a duration such as 500ms, 30s or 1h30m, or 0 for the default
-	// tidegate.yaml:6:5: services.minio.breker: unknown key (did you mean "breaker"?); allowed: attempt_timeout, breaker, preset, rate_limit, retry, timeout
+	// tidegate.yaml:3:28: retries.circuit_breaker_timeout: "30" has no unit, write "30s" for seconds or "30ms" for milliseconds; allowed: a duration such as 500ms, 30s or 1h30m, or 0 for the default
+	// tidegate.yaml:6:5: services.minio.breker: unknown key (did you mean "breaker"?); allowed: adaptive_limit, attempt_timeout, base, breaker, budget, bulkhead, chaos, deadline, hedge, observe_only, per_key, preset, rate_limit, retry, throttle, timeout
 }

@@ -3,9 +3,11 @@ package tidegate
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"reflect"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/tidegate-go/tidegate/middleware"
 	"github.com/tidegate-go/tidegate/policies"
@@ -18,9 +20,12 @@ import (
 // safe for concurrent use.
 type Manager struct {
 	observers []middleware.Observer
-	defaults  policies.BreakerConfig
+	chaos     bool         // WithChaos
+	applying  atomic.Bool  // Apply runs
+	logger    *slog.Logger // for what is doubtful
 
 	mu       sync.RWMutex
+	common   common
 	services map[string]*Service // nil while the service is being made
 	closed   bool
 }
@@ -41,6 +46,10 @@ func WithObserver(o middleware.Observer) Option {
 	}
 }
 
+// WithChaos lets services have a Chaos, which disturbs their calls. Without it a [Config]
+// that has one is refused: it must not come into production by a line in a file.
+func WithChaos() Option { return func(m *Manager) { m.chaos = true } }
+
 func isNil(o middleware.Observer) bool {
 	switch v := reflect.ValueOf(o); v.Kind() {
 	case reflect.Invalid:
@@ -58,29 +67,27 @@ func isNil(o middleware.Observer) bool {
 // The error is one or several *[ConfigError], joined. A Config that [LoadConfig]
 // returned gives none.
 func New(config Config, opts ...Option) (*Manager, error) {
-	services, problems := config.resolve()
-	if err := joinProblems(problems); err != nil {
-		return nil, err
-	}
-	m := &Manager{defaults: config.Breaker}
+	m := &Manager{logger: slog.Default()}
 	for _, opt := range opts {
 		if opt != nil {
 			opt(m)
 		}
 	}
-	for _, name := range sortedKeys(services) {
-		s := services[name]
-		if _, err := m.add(name, s, s.chain()); err != nil {
-			return nil, err
-		}
+	if err := m.Apply(config); err != nil {
+		return nil, err
 	}
 	return m, nil
 }
 
 func joinProblems(problems []problem) error {
-	errs := make([]error, len(problems))
-	for i, p := range problems {
-		errs[i] = p.configError(inCode)
+	var errs []error
+	said := map[string]bool{}
+	for _, p := range problems {
+		e := p.configError(inCode)
+		if text := e.Error(); !said[text] { // of a template for each service that has it
+			said[text] = true
+			errs = append(errs, e)
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -91,11 +98,21 @@ func joinProblems(problems []problem) error {
 // The error says that there is such a service already, that the Manager is
 // closed, or, as one or several *[ConfigError], what is wrong with config.
 func (m *Manager) Add(name string, config ServiceConfig) (*Service, error) {
-	resolved, problems := config.resolve(name, m.defaults)
+	m.mu.RLock()
+	common := m.common
+	m.mu.RUnlock()
+	resolved, problems := config.resolve(name, common)
+	if len(problems) == 0 {
+		problems = append(resolved.compose(name), m.refuse(name, resolved)...)
+	}
 	if err := joinProblems(problems); err != nil {
 		return nil, err
 	}
-	return m.add(name, resolved, resolved.chain())
+	s, err := m.add(name, &settled{given: config, config: resolved, byHand: true}, nil)
+	if err == nil {
+		s.warn(m.logger)
+	}
+	return s, err
 }
 
 // AddChain makes a service of policies that the program has put together, the
@@ -105,22 +122,31 @@ func (m *Manager) AddChain(name string, chain ...middleware.Policy) (*Service, e
 	if says := checkName(name); says != "" {
 		return nil, &ConfigError{Key: join("services", name), Problem: says, Allowed: allowedName}
 	}
-	return m.add(name, ServiceConfig{}, chain)
+	s, err := m.add(name, nil, chain)
+	if err == nil {
+		s.warn(m.logger)
+	}
+	return s, err
 }
 
 // add makes the service outside the lock, because observers and policies hear of
 // its chain meanwhile.
-func (m *Manager) add(name string, config ServiceConfig, chain []middleware.Policy) (*Service, error) {
+func (m *Manager) add(name string, by *settled, chain []middleware.Policy) (*Service, error) {
 	if err := m.reserve(name); err != nil {
 		return nil, err
 	}
 	made := false
 	defer func() {
-		if !made { // one of them panicked
+		if !made { // they do not go together, or one of them panicked
 			m.free(name)
 		}
 	}()
-	s := newService(name, config, m.observers, chain)
+	s := newService(name, by, m.observers, chain)
+	if by == nil {
+		if err := joinProblems(impossible(name, s.chain.Check())); err != nil {
+			return nil, err
+		}
+	}
 	made = true
 	if !m.publish(name, s) {
 		return nil, errors.Join(errClosed, s.close())

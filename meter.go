@@ -53,6 +53,9 @@ type meter struct {
 	successful, failed, rejected, ignored atomic.Uint64
 }
 
+// Plan implements [middleware.Planner]: a meter does nothing to a call.
+func (m *meter) Plan() middleware.Plan { return middleware.Plan{} }
+
 // Execute implements [middleware.Policy].
 func (m *meter) Execute(ctx context.Context, next middleware.Next) error {
 	count := &m.failed // unless next returns: a panic or Goexit

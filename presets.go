@@ -1,6 +1,7 @@
 package tidegate
 
 import (
+	"slices"
 	"time"
 
 	"github.com/tidegate-go/tidegate/policies"
@@ -59,7 +60,10 @@ const (
 	Scanner Preset = "scanner"
 )
 
-// presets holds what each preset sets apart from the standard.
+// mostlyOff are the policies that no dependency of the kinds below needs as a rule.
+var mostlyOff = []string{"throttle", "hedge", "deadline", "bulkhead", "adaptive_limit", "chaos", "per_key"}
+
+// presets holds what each preset sets apart from the standard, and from what is mostly off.
 func presets() map[Preset]ServiceConfig {
 	return map[Preset]ServiceConfig{
 		"": {
@@ -125,7 +129,27 @@ func standard() ServiceConfig {
 			MaxDelay:   policies.DefaultMaxDelay,
 			Jitter:     policies.DefaultJitter,
 			MaxAfter:   policies.DefaultMaxAfter,
+
+			NestedAttempts: policies.DefaultNestedAttempts,
 		},
+		Throttle: policies.ThrottleConfig{
+			K: policies.DefaultThrottleK, Window: policies.DefaultThrottleWindow,
+			MaxRejection: policies.DefaultThrottleMaxRejection, MinCalls: policies.DefaultThrottleMinCalls,
+		},
+		Hedge: policies.HedgeConfig{
+			MaxHedges: policies.DefaultMaxHedges, Quantile: policies.DefaultHedgeQuantile, MinCalls: policies.DefaultHedgeMinCalls,
+		},
+		Budget: policies.BudgetConfig{
+			Ratio: policies.DefaultBudgetRatio, MinPerSecond: policies.DefaultBudgetMinPerSecond, Window: policies.DefaultBudgetWindow,
+		},
+		Deadline: policies.DeadlineConfig{Quantile: policies.DefaultDeadlineQuantile, MinCalls: policies.DefaultDeadlineMinCalls},
+		Bulkhead: policies.BulkheadConfig{MaxConcurrent: policies.DefaultMaxConcurrent, MaxQueue: Off, Lease: Off},
+		AdaptiveLimit: policies.AdaptiveLimitConfig{
+			Initial: policies.DefaultInitialLimit, Min: policies.DefaultMinLimit, Max: policies.DefaultMaxLimit,
+			Window: policies.DefaultLimitWindow, MinCalls: policies.DefaultLimitMinCalls, MaxQueue: Off,
+		},
+		Chaos:  policies.ChaosConfig{},
+		PerKey: PerKeyConfig{Max: policies.DefaultMaxKeys, Idle: policies.DefaultKeyIdle},
 		Breaker: policies.BreakerConfig{
 			FailureThreshold: policies.DefaultFailureThreshold,
 			Timeout:          policies.DefaultBreakerTimeout,
@@ -136,7 +160,7 @@ func standard() ServiceConfig {
 			SuccessThreshold: policies.DefaultSuccessThreshold,
 			ProbeLease:       policies.DefaultProbeLease,
 		},
-		RateLimit: policies.RateLimitConfig{Rate: policies.DefaultRate, MaxWait: Off, MaxPause: Off},
+		RateLimit: policies.RateLimitConfig{Rate: policies.DefaultRate, MaxWait: Off, MaxPause: Off, MinRate: Off},
 	}
 }
 
@@ -148,10 +172,17 @@ func (p Preset) config(service string) (ServiceConfig, bool) {
 		p = Preset(service)
 	}
 	own, ok := all[p]
+	if !ok {
+		own = all[""]
+	}
 	c := standard()
 	c.Preset = p
+	over := own.groups()
 	for i, g := range c.groups() {
-		g.layer(own.groups()[i])
+		if slices.Contains(mostlyOff, g.key) && !over[i].given() {
+			over[i].switchOff()
+		}
+		g.layer(over[i])
 	}
 	return c, ok
 }

@@ -1,7 +1,6 @@
 package tidegate
 
 import (
-	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -37,7 +36,7 @@ func TestPresets(t *testing.T) {
 		if row.preset == "" {
 			continue
 		}
-		if byName := effective(t, services(string(row.preset), ServiceConfig{}), string(row.preset)); !reflect.DeepEqual(byName, c) {
+		if byName := effective(t, services(string(row.preset), ServiceConfig{}), string(row.preset)); !alike(byName, c) {
 			t.Errorf("a service called %s has %+v", row.preset, byName)
 		}
 	}
@@ -51,19 +50,20 @@ func TestPresets(t *testing.T) {
 func TestPresetsAreComplete(t *testing.T) {
 	open := []string{
 		"max_probes",
-		"failure_rate", "slow_call", "slow_rate", "min_calls", "window", "buckets", "window_calls", "trip_on_throttle", "ramp",
+		"failure_rate", "slow_call", "slow_rate", "min_calls", "window", "buckets", "window_calls", "trip_on_throttle", "ramp", "observe_only",
+		"", "scope", "decrease", "recovery", // of observe_only, of timeouts, of a rate limit that does not adapt
 	}
 	for name := range presets() {
 		c, _ := name.config("it")
 		for _, g := range c.groups() {
-			if g.off() {
+			if g.off() || g.flag {
 				continue
 			}
 			if err := g.validate(); err != nil {
 				t.Errorf("%q: %v", name, err)
 			}
 			for _, s := range g.settings {
-				if s.key != "burst" && s.given() == slices.Contains(open, s.key) {
+				if s.key != "burst" && s.field != "Limit" && (g.key != "budget" || s.key != "window") && s.given() == slices.Contains(open, s.key) {
 					t.Errorf("%q gives %v for %s.%s", name, s.current(), g.key, s.key)
 				}
 			}
@@ -107,9 +107,9 @@ func TestOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string][]string{
-		"all":    {"recorder", "meter", "timeout", "retry", "breaker", "rate_limit", "attempt_timeout"},
-		"none":   {"recorder", "meter"},
-		"named":  {"recorder", "meter", "again", "fuse"},
+		"all":    {"recorder", "meter", "fallback", "timeout", "retry", "breaker", "rate_limit", "attempt_timeout"},
+		"none":   {"recorder", "meter", "fallback"},
+		"named":  {"recorder", "meter", "fallback", "again", "fuse"},
 		"own":    {"recorder", "meter", "retry"},
 		"nested": {"recorder", "meter", "retry"},
 	} {

@@ -10,6 +10,8 @@ import (
 // A problem is a setting that cannot be, of one service or of every breaker.
 type problem struct {
 	service     string
+	template    bool     // the service is a template
+	bases       []string // the templates that it has settings from, the nearest first
 	everywhere  bool
 	group, key  string
 	value       any
@@ -17,9 +19,12 @@ type problem struct {
 	other       string // the key of the setting that it contradicts
 	setting     setting
 	canBeOff    bool
+	fix         string   // instead of what is allowed
+	rule        string   // of middleware.Chain.Check
+	settings    []string // of the service, of which the first that is given is where it is wrong
 	allowed     string   // empty: what the setting allows
 	completedBy []string // the keys of settings of which one, if given, might settle it
-	err         error
+	err         *policies.SettingError
 }
 
 // contradicts makes the problem one of two settings.
@@ -35,6 +40,9 @@ func (p problem) incomplete() bool { return len(p.completedBy) > 0 }
 // path returns the key in the file of a setting in the group of the problem.
 func (p problem) path(key string) string {
 	path := join("services", p.service)
+	if p.template {
+		path = join("templates", p.service)
+	}
 	if p.everywhere {
 		path = ""
 		for _, v := range forEveryBreaker {
@@ -51,15 +59,29 @@ func (p problem) path(key string) string {
 	return path
 }
 
+// places returns the keys in the file under which a setting in the group of the problem may
+// be given, the first that is there counts.
+func (p problem) places(key string) []string {
+	places := []string{p.path(key)}
+	for _, base := range p.bases {
+		p.service, p.template = base, true
+		places = append(places, p.path(key))
+	}
+	return places
+}
+
 // configError returns the error of the problem. find tells where a setting of its
 // group was given.
 func (p problem) configError(find func(p problem, key string) origin) *ConfigError {
 	at := find(p, p.key)
 	e := &ConfigError{
 		Source: at.source, Line: at.line, Column: at.column, Key: at.key,
-		Problem: p.says, Allowed: p.allowed, Err: p.err,
+		Problem: p.says, Allowed: p.allowed, Fix: p.fix, Rule: p.rule, Settings: p.settings,
 	}
-	if p.allowed == "" {
+	if p.err != nil {
+		e.Err = p.err
+	}
+	if p.allowed == "" && p.fix == "" {
 		inCode := at.source == ""
 		e.Allowed = p.setting.allows(p.canBeOff && (inCode || p.key == ""), inCode)
 	}

@@ -21,6 +21,18 @@ var limits = []limit{
 	{group: "breaker", low: "timeout", high: "recovery_time"},
 	{group: "breaker", low: "max_probes", high: "success_threshold", blamesLow: true},
 	{group: "breaker", low: "min_calls", high: "window_calls", blamesLow: true},
+	{group: "retry", low: "nested_attempts", high: "attempts", blamesLow: true},
+	{group: "rate_limit", low: "min_rate", high: "rate", blamesLow: true},
+	{group: "adaptive_limit", low: "min", high: "max"},
+	{group: "adaptive_limit", low: "initial", high: "max"},
+	{group: "adaptive_limit", low: "min", high: "initial"},
+}
+
+// meaningless lists settings that mean nothing without another one.
+var meaningless = map[string]map[string]string{
+	"rate_limit":     {"decrease": "min_rate", "recovery": "min_rate"},
+	"bulkhead":       {"max_wait": "max_queue"},
+	"adaptive_limit": {"max_wait": "max_queue"},
 }
 
 // rates make a breaker look at shares of its calls. needs lists what a setting is
@@ -38,8 +50,15 @@ var (
 
 // yield makes the settings that are not given agree with those that are.
 func (g group) yield(given group) {
-	if given.gives(rates...) && !given.gives("failure_threshold") {
+	if g.key == "breaker" && given.gives(rates...) && !given.gives("failure_threshold") {
 		g.find("failure_threshold").clear() // the rates come in its place
+	}
+	if g.key == "hedge" && given.gives("delay") { // it comes in place of the quantile
+		for _, key := range []string{"quantile", "min_calls"} {
+			if !given.gives(key) {
+				g.find(key).clear()
+			}
+		}
 	}
 	for _, l := range limits {
 		if l.group != g.key {
@@ -60,6 +79,37 @@ func (g group) yield(given group) {
 // wrong with it; allowed are the words of Validate. It reports false for a problem
 // that only follows from another one.
 func (g group) explain(p *problem, allowed string) bool {
+	switch {
+	case g.key == "per_key" && p.err.Field == "Max" && p.err.Config == "PerKeyConfig":
+		p.says = "it is not said of which policies there shall be one for each key"
+		p.allowed = "true for one or more of breaker, rate_limit, bulkhead, adaptive_limit"
+		p.canBeOff, p.completedBy = false, []string{"breaker", "rate_limit", "bulkhead", "adaptive_limit"}
+		return true
+	case g.key == "chaos" && p.key == "for" && !p.setting.given():
+		p.says, p.completedBy = "it is not said for how long calls shall be disturbed", []string{p.key}
+		p.allowed, p.canBeOff = p.setting.allowed, false
+		return true
+	}
+	if other := g.find(meaningless[g.key][p.key]); other.key != "" && !other.positive() && p.setting.positive() {
+		p.says, p.allowed = fmt.Sprintf("%v means nothing without %s", p.value, other.key), "to leave it out, or to give "+other.key
+		p.completedBy = []string{other.key}
+		return true
+	}
+	if delay := g.find("delay"); g.key == "hedge" && p.key != "delay" && p.key != "max_hedges" && delay.positive() && p.setting.positive() {
+		p.says, p.other, p.allowed = fmt.Sprintf("%v contradicts", p.value), delay.key, "one of the two"
+		return true
+	}
+	switch g.key {
+	case "breaker":
+	case "timeout", "retry", "rate_limit", "attempt_timeout", "per_key":
+		g.explainLimits(p)
+		return true
+	default:
+		if g.explainLimits(p); p.other == "" && p.setting.positive() {
+			p.allowed = allowed // it may depend on other settings
+		}
+		return true
+	}
 	needed := needs[p.key]
 	one := slices.IndexFunc(needed, func(key string) bool { return g.find(key).positive() })
 	switch broken := one < 0 && g.gives(needed...); {

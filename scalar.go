@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -72,12 +73,20 @@ func (s setting) read(text string) string {
 		if math.IsNaN(*v) || err == nil && (math.IsInf(*v, 0) || strings.ContainsAny(text, "xX_+")) {
 			err = strconv.ErrSyntax
 		}
+		if share, percent := strings.CutSuffix(text, "%"); percent && s.isPart() {
+			if v, err := strconv.ParseFloat(share, 64); err == nil {
+				return quote(text) + " is not a number" + s.percent(v)
+			}
+		}
 		negative = *v < 0
 	case *time.Duration:
 		wanted = "a duration"
 		*v, err = time.ParseDuration(text)
-		if _, number := strconv.ParseFloat(text, 64); err != nil && number == nil {
-			return fmt.Sprintf("%s has no unit, write %s if seconds are meant", quote(text), quote(text+"s"))
+		if seconds, number := time.ParseDuration(text + "s"); err != nil && number == nil {
+			if seconds < 0 {
+				return quote(text) + " is negative"
+			}
+			return fmt.Sprintf("%s has no unit, write %s for seconds or %s for milliseconds", quote(text), quote(text+"s"), quote(text+"ms"))
 		}
 		negative = *v < 0
 	case *bool:
@@ -85,6 +94,21 @@ func (s setting) read(text string) string {
 		if *v = text == "true"; !*v && text != "false" {
 			err = strconv.ErrSyntax
 		}
+	case *uint64:
+		wanted = "a whole number"
+		*v, err = strconv.ParseUint(text, 10, 64)
+		if err == nil && text != strconv.FormatUint(*v, 10) {
+			err = strconv.ErrSyntax
+		}
+		if _, signed := strconv.ParseInt(text, 10, 64); err != nil && signed == nil {
+			return quote(text) + " is negative"
+		}
+	default:
+		i := slices.Index(s.words, text)
+		if i < 0 {
+			return quote(text) + " is no such word" + suggest(text, s.words)
+		}
+		s.set(i)
 	}
 	switch {
 	case errors.Is(err, strconv.ErrRange):
@@ -101,6 +125,9 @@ func (s setting) read(text string) string {
 func (s setting) allows(canBeOff, inCode bool) string {
 	if _, ok := s.value.(*bool); ok {
 		return s.allowed
+	}
+	if s.words != nil {
+		return strings.Join(s.words, ", ")
 	}
 	off, zero := "off", cmp.Or(s.zero, "0 for the default")
 	if inCode {

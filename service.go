@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"sync/atomic"
 
 	"github.com/tidegate-go/tidegate/middleware"
 	"github.com/tidegate-go/tidegate/policies"
@@ -18,15 +19,29 @@ import (
 // A [Manager] makes it. A Service is safe for concurrent use.
 type Service struct {
 	name      string
-	config    ServiceConfig
+	settled   atomic.Pointer[settled] // nil of one made of policies
+	parts     *parts                  // likewise
 	chain     *middleware.Chain
 	observers []middleware.Observer
-	own       []middleware.Policy // without the observers and the meter
 	meter     *meter
+	doubts    atomic.Pointer[map[string]bool] // that the logger has heard of
 }
 
-func newService(name string, config ServiceConfig, observers []middleware.Observer, own []middleware.Policy) *Service {
-	s := &Service{name: name, config: config, observers: observers, meter: new(meter)}
+// A settled is how a service is set.
+type settled struct {
+	given, config ServiceConfig // by the user, and in force
+	byHand        bool          // by Manager.Add
+}
+
+// newService returns a service with the settings, or else with the policies of a program.
+func newService(name string, by *settled, observers []middleware.Observer, own []middleware.Policy) *Service {
+	s := &Service{name: name, observers: observers, meter: new(meter)}
+	if by != nil {
+		s.settled.Store(by)
+		s.parts = new(parts)
+		s.parts.fit(by.config)
+		own = []middleware.Policy{&s.parts.slot}
+	}
 	var all []middleware.Policy
 	for _, o := range observers {
 		p, ok := o.(middleware.Policy)
@@ -36,9 +51,13 @@ func newService(name string, config ServiceConfig, observers []middleware.Observ
 		all = append(all, p)
 	}
 	s.chain = middleware.NewChain(name, append(append(all, s.meter), own...)...)
-	all = s.chain.Policies()
-	s.own = all[slices.Index(all, middleware.Policy(s.meter))+1:]
 	return s
+}
+
+// own returns the policies of the service, without the observers and the meter.
+func (s *Service) own() []middleware.Policy {
+	all := s.chain.Policies()
+	return all[slices.Index(all, middleware.Policy(s.meter))+1:]
 }
 
 // A bystander is an observer that is no policy.
@@ -51,7 +70,12 @@ func (s *Service) Name() string { return s.name }
 
 // Config returns the settings in force, those of the preset and the defaults
 // included; one whose default depends on others may be zero. For a service made by [Manager.AddChain] it is the zero ServiceConfig.
-func (s *Service) Config() ServiceConfig { return s.config }
+func (s *Service) Config() ServiceConfig {
+	if by := s.settled.Load(); by != nil {
+		return by.config
+	}
+	return ServiceConfig{}
+}
 
 // Chain returns the chain of the service, for the adapters and for
 // [middleware.Call] and [middleware.Stream].
@@ -85,7 +109,7 @@ func (s *Service) HTTPClient(base *http.Client, opts ...transports.Option) *http
 
 // breakers yields the breakers of the service, and of policies with one for each key
 // those that there are.
-func (s *Service) breakers(yield func(*policies.Breaker) bool) { eachBreaker(s.own, yield) }
+func (s *Service) breakers(yield func(*policies.Breaker) bool) { eachBreaker(s.own(), yield) }
 
 func eachBreaker(chain []middleware.Policy, yield func(*policies.Breaker) bool) bool {
 	for _, p := range chain {
@@ -128,9 +152,12 @@ func worse(a, b policies.BreakerStatus) bool {
 	return cmp.Or(cmp.Compare(a.Share, b.Share), cmp.Compare(share(a), share(b)), b.Last.Time.Compare(a.Last.Time)) < 0
 }
 
-func (s *Service) close() error {
+func (s *Service) close() error { return s.closeAll(s.own()) }
+
+// closeAll closes policies of the service.
+func (s *Service) closeAll(all []middleware.Policy) error {
 	var errs []error
-	for _, p := range s.own {
+	for _, p := range all {
 		if c, ok := p.(io.Closer); ok {
 			if err := c.Close(); err != nil {
 				errs = append(errs, fmt.Errorf("tidegate: closing service %s: %w", quote(s.name), err))

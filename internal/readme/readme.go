@@ -1,4 +1,4 @@
-// Package readme holds the README to the examples that run.
+// Package readme holds the README and the guides in docs to the examples that run.
 package readme
 
 import (

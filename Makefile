@@ -60,6 +60,12 @@ jaeger: .tools/bin/jaeger
 demo-page:
 	@cd examples && go run ./live $(ARGS)
 
+.PHONY: soak
+## Make calls as fast as the machine can through a chain of every policy, with chaos on, to a server that fails in turns
+## (examples/soak), and say whether a call was lost or anything leaked. FOR: how long, an hour unless told.
+soak:
+	@cd examples && go run ./soak -for "$${FOR:-1h}" $(ARGS)
+
 .PHONY: screenshots
 ## Make the pictures of the live page anew, docs/page-*.png, when its services have run for AFTER, 9m35s unless told:
 ## then one of them is in trouble.
@@ -114,7 +120,7 @@ tidy-check:
 ## Run the benchmarks of internal/benchmarks and print a table of ratios between Tidegate and its peers.
 ## BENCH: regexp. CPU: 1,2,8 unless told. COUNT: passes over all, 6 unless told; the table has medians.
 ## OUT: file to keep the raw lines in, besides .tools/bench.txt. BASE: such a file, to compare with.
-## 5 minutes, more on a busy machine.
+## 9 minutes, more on a busy machine.
 bench: $(if $(BASE),.tools/bin/benchstat)
 	@mkdir -p .tools; echo "make bench: the raw lines come to .tools/bench.txt" >&2
 	@(cd internal/benchmarks && for pass in $$(seq "$${COUNT:-6}"); do \

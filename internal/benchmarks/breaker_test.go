@@ -14,6 +14,7 @@ const (
 	rolling                 // the rate of failures in a window of buckets
 	slow                    // the rate of failures and that of slow calls in such a window
 	opened                  // the first failure, and it stays open
+	shedding                // never: calls that fail are shed, but not all
 )
 
 // Settings that all breakers have in common.

@@ -32,16 +32,23 @@ func repeat(ctx context.Context, c call, w workload, more func() bool) (wrong in
 		if fails {
 			left = w.failEvery
 		}
-		var want error
-		if fails {
-			want = errBroken
-		}
-		switch err := c(ctx, fails); {
-		case w.mode == opened && (err == nil || err == errBroken), w.mode != opened && err != want:
+		if !w.expects(c(ctx, fails), fails) {
 			wrong++
 		}
 	}
 	return wrong
+}
+
+// expects reports whether the outcome of a call is one that the work has.
+func (w workload) expects(err error, fails bool) bool {
+	switch w.mode {
+	case opened:
+		return err != nil && err != errBroken
+	case shedding:
+		return err != nil
+	default:
+		return fails && err == errBroken || !fails && err == nil
+	}
 }
 
 // measure makes calls from GOMAXPROCS goroutines, and fails if one of them had
